@@ -1,0 +1,186 @@
+"""Adding written files to a Delta table in one transaction: the one module that knows Delta's own.
+
+The transaction is Delta's ``OptimisticTransaction``, reached through the JVM, so that there is one
+log store and one check for conflicts, whoever writes.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+from ubspark.catalogs.layout import open_filesystem
+from ubspark.catalogs.parquet_sink import Constraint, WrittenFile
+from ubspark.catalogs.schema import TableSchema
+from ubspark.errors import ConflictError, TransientError
+
+__all__ = ["RETENTION", "TableCommit", "WriteMode", "commit_files", "prepare_folder"]
+
+WriteMode = Literal["error", "append", "overwrite"]
+
+#: Delta refuses old versions after a week by default; ours stay readable for ten years.
+RETENTION = "interval 3650 days"
+
+
+@dataclass(frozen=True)
+class TableCommit:
+    """What one transaction does to a table.
+
+    Attributes
+    ----------
+    uri
+        Place of the table.
+    mode
+        ``error`` creates it, ``append`` adds rows, ``overwrite`` replaces all rows.
+    base_version
+        Version on which the rows rest; -1 where there is no table yet.
+    app_id, app_version
+        Transaction id; Delta applies each pair once.
+    metadata
+        What the commit says of itself.
+    """
+
+    uri: str
+    mode: WriteMode
+    base_version: int
+    schema: TableSchema
+    properties: Mapping[str, str]
+    constraints: tuple[Constraint, ...]
+    files: tuple[WrittenFile, ...]
+    app_id: str
+    metadata: Mapping[str, Any]
+
+
+def prepare_folder(uri: str) -> None:
+    """Make the folder that the tasks write to.
+
+    Raises
+    ------
+    TransientError
+        If it cannot be made.
+    """
+    filesystem, path = open_filesystem(uri)
+    try:
+        filesystem.create_dir(path, recursive=True)
+        if "://" not in uri:
+            probe = Path(path) / f".ubspark-{uuid.uuid4()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+    except OSError as error:
+        msg = f"The folder `{uri}` cannot be written: {error.strerror or error}."
+        raise TransientError(msg) from error
+
+
+def commit_files(spark: SparkSession, commit: TableCommit) -> int:
+    """Commit files and return the version they made.
+
+    Raises
+    ------
+    ConflictError
+        If another writer changed the table since ``base_version``; nothing is changed then.
+    """
+    jvm: Any = spark._jvm
+    delta = jvm.org.apache.spark.sql.delta
+    log = delta.DeltaLog.forTable(spark._jsparkSession, commit.uri)
+    transaction = log.startTransaction()
+    found = int(transaction.snapshot().version())
+    if found != commit.base_version and commit.mode != "append":
+        raise ConflictError(_describe_conflict(commit))
+    # Anything that commits between here and the end conflicts, except under append.
+    if commit.mode != "append":
+        transaction.readWholeTable()
+    old_files = transaction.snapshot().allFiles().collectAsList() if found >= 0 else ()
+    parse = delta.actions.Action.fromJson
+    actions = [parse(json.dumps(action)) for action in _adds(commit.files)]
+    actions.append(parse(json.dumps(_transaction_id(transaction, commit))))
+    if commit.mode == "overwrite":
+        now = int(time.time() * 1000)
+        actions.extend(file.removeWithTimestamp(now, True) for file in old_files)
+    if commit.mode != "append" or found < 0:
+        metadata = _metadata(commit, _read_identity(transaction, found))
+        transaction.updateMetadata(parse(json.dumps(metadata)), True)
+    try:
+        return int(transaction.commit(_to_seq(jvm, actions), _operation(jvm, delta, commit)))
+    except Py4JJavaError as error:
+        if "Concurrent" in str(error.java_exception) or "MetadataChanged" in str(error):
+            raise ConflictError(_describe_conflict(commit)) from error
+        raise
+
+
+def _describe_conflict(commit: TableCommit) -> str:
+    return (
+        f"Another writer changed table `{commit.uri}` while this run was working; "
+        f"nothing of this run was kept. Run it again."
+    )
+
+
+def _adds(files: Iterable[WrittenFile]) -> Iterable[dict[str, Any]]:
+    now = int(time.time() * 1000)
+    for file in files:
+        yield {
+            "add": {
+                "path": file.path,
+                "partitionValues": {},
+                "size": file.n_bytes,
+                "modificationTime": now,
+                "dataChange": True,
+                "stats": file.stats,
+            }
+        }
+
+
+def _transaction_id(transaction: Any, commit: TableCommit) -> dict[str, Any]:
+    version = int(transaction.txnVersion(commit.app_id)) + 1
+    now = int(time.time() * 1000)
+    return {"txn": {"appId": commit.app_id, "version": version, "lastUpdated": now}}
+
+
+def _read_identity(transaction: Any, version: int) -> tuple[str, int]:
+    """Return the id and birth of a table that is there, or new ones."""
+    if version < 0:
+        return str(uuid.uuid4()), int(time.time() * 1000)
+    metadata = transaction.snapshot().metadata()
+    born = metadata.createdTime()
+    return str(metadata.id()), int(born.get()) if born.isDefined() else 0
+
+
+def _metadata(commit: TableCommit, identity: tuple[str, int]) -> dict[str, Any]:
+    checks = {f"delta.constraints.{c.column.strip('_')}": c.sql for c in commit.constraints}
+    kept = {
+        "delta.logRetentionDuration": RETENTION,
+        "delta.deletedFileRetentionDuration": RETENTION,
+        "delta.enableDeletionVectors": "false",
+    }
+    return {
+        "metaData": {
+            "id": identity[0],
+            "format": {"provider": "parquet", "options": {}},
+            "schemaString": commit.schema.to_delta_json(),
+            "partitionColumns": [],
+            "configuration": {**kept, **checks, **commit.properties},
+            "createdTime": identity[1],
+        }
+    }
+
+
+def _operation(jvm: Any, delta: Any, commit: TableCommit) -> Any:
+    save_mode = jvm.org.apache.spark.sql.SaveMode
+    modes = {"error": save_mode.ErrorIfExists, "append": save_mode.Append}
+    none = jvm.scala.Option.empty()
+    record = jvm.scala.Option.apply(json.dumps(commit.metadata, separators=(",", ":")))
+    mode = modes.get(commit.mode, save_mode.Overwrite)
+    write = getattr(delta, "DeltaOperations$Write")
+    return write(mode, none, none, record, none, none, none, none, none)
+
+
+def _to_seq(jvm: Any, actions: Iterable[Any]) -> Any:
+    listed = jvm.java.util.ArrayList()
+    for action in actions:
+        listed.add(action)
+    return jvm.scala.jdk.javaapi.CollectionConverters.asScala(listed).toSeq()

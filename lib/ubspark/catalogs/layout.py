@@ -1,0 +1,166 @@
+"""The spatial index of a catalog: which file holds which range of ``_healpix_29``, and reading it.
+
+A range is a half-open pair of order-29 indices; an array of ranges has shape (k, 2), is sorted
+and its ranges do not overlap.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pyarrow import fs
+
+from ubspark.columns import HEALPIX_29
+from ubspark.sky.healpix import find_in_ranges
+
+__all__ = ["FileLayout", "open_filesystem"]
+
+IntArray = NDArray[np.int64]
+#: Up to this many files the driver opens the footers, for ranges as fine as row groups.
+_MAX_FOOTERS = 400
+
+
+@dataclass(frozen=True, eq=False)
+class FileLayout:
+    """The files of a catalog table, in sky order; each array has shape (n files,).
+
+    Attributes
+    ----------
+    paths
+        Path or URI of each Parquet file.
+    low, high
+        Smallest and largest ``_healpix_29`` in the file, both inclusive.
+    n_rows, n_bytes
+        Rows and bytes of the file.
+    schema
+        Arrow schema of the table.
+    """
+
+    paths: tuple[str, ...]
+    low: IntArray
+    high: IntArray
+    n_rows: IntArray
+    n_bytes: IntArray
+    schema: pa.Schema
+
+    def find_files(self, ranges: IntArray) -> IntArray:
+        """Return the rows of the files that meet any of the ranges."""
+        return np.flatnonzero(_meets(self.low, self.high, ranges))
+
+    def refine(self) -> "FileLayout":
+        """Return the layout of row groups, one entry each, where there are not too many files.
+
+        The planner cuts the sky the finer for it; the paths repeat.
+        """
+        if len(self.paths) > _MAX_FOOTERS:
+            return self
+        with ThreadPoolExecutor(8) as pool:
+            parts = list(pool.map(_read_footer, self.paths))
+        groups = [
+            (path, *group) for path, part in zip(self.paths, parts, strict=True) for group in part
+        ]
+        if not groups:
+            return self
+        paths, low, high, n_rows, n_bytes = zip(*groups, strict=True)
+        columns = [np.asarray(values, dtype=np.int64) for values in (low, high, n_rows, n_bytes)]
+        return FileLayout(tuple(paths), *columns, schema=self.schema)
+
+    def read(self, ranges: IntArray, columns: Sequence[str]) -> pa.Table:
+        """Read the rows whose index lies in the ranges, sorted by it.
+
+        Parameters
+        ----------
+        ranges
+            Half-open ranges, shape (k, 2).
+        columns
+            Columns to read; ``_healpix_29`` is always among the result's.
+
+        Returns
+        -------
+        pyarrow.Table
+            Empty, with the right schema, where nothing lies in the ranges.
+        """
+        wanted = list(dict.fromkeys([HEALPIX_29.name, *columns]))
+        found = self.find_files(ranges)
+        parts = [part for i in found for part in _read_file(self.paths[i], ranges, wanted)]
+        if not parts:
+            return pa.schema([self.schema.field(name) for name in wanted]).empty_table()
+        table = pa.concat_tables(parts)
+        index = table[HEALPIX_29.name].to_numpy()
+        if np.any(index[1:] < index[:-1]):
+            table = table.take(pa.array(np.argsort(index, kind="stable")))
+        return table
+
+    def select(self, rows: IntArray) -> "FileLayout":
+        """Return the layout of some of the files."""
+        return replace(
+            self,
+            paths=tuple(self.paths[i] for i in rows),
+            low=self.low[rows],
+            high=self.high[rows],
+            n_rows=self.n_rows[rows],
+            n_bytes=self.n_bytes[rows],
+        )
+
+
+def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
+    """Return the Arrow file system of a path or URI, and the path in it."""
+    if "://" not in uri:
+        return fs.LocalFileSystem(), uri
+    filesystem, path = fs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
+    return filesystem, path
+
+
+def _meets(low: IntArray, high: IntArray, ranges: IntArray) -> NDArray[np.bool_]:
+    """Whether each inclusive interval [low, high] meets any of the half-open ranges."""
+    if len(ranges) == 0:
+        return np.zeros(len(low), dtype=bool)
+    first = np.searchsorted(ranges[:, 1], low, side="right")
+    inside = first < len(ranges)
+    return inside & (ranges[np.minimum(first, len(ranges) - 1), 0] <= high)
+
+
+def _read_footer(path: str) -> list[tuple[int, int, int, int]]:
+    """Return (low, high, rows, bytes) of each row group."""
+    filesystem, name = open_filesystem(path)
+    metadata = pq.read_metadata(name, filesystem=filesystem)
+    return [(*bounds, group.num_rows, _count_bytes(group)) for group, bounds in _bounds(metadata)]
+
+
+def _count_bytes(group: Any) -> int:
+    return sum(group.column(i).total_compressed_size for i in range(group.num_columns))
+
+
+def _bounds(metadata: pq.FileMetaData) -> Iterator[tuple[Any, tuple[int, int]]]:
+    """Yield each row group with the bounds of its index; all of int64 where it states none."""
+    column = metadata.schema.names.index(HEALPIX_29.name)
+    everything = np.iinfo(np.int64)
+    for i in range(metadata.num_row_groups):
+        group = metadata.row_group(i)
+        statistics = group.column(column).statistics
+        stated = statistics is not None and statistics.has_min_max
+        bounds = (statistics.min, statistics.max) if stated else (everything.min, everything.max)
+        yield group, bounds
+
+
+def _read_file(path: str, ranges: IntArray, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the rows of one file that lie in the ranges, a table per run of row groups."""
+    filesystem, name = open_filesystem(path)
+    with pq.ParquetFile(name, filesystem=filesystem, pre_buffer=True) as file:
+        bounds = np.array([pair for _, pair in _bounds(file.metadata)], dtype=np.int64)
+        if len(bounds) == 0:
+            return
+        groups = np.flatnonzero(_meets(bounds[:, 0], bounds[:, 1], ranges))
+        if len(groups) == 0:
+            return
+        table = file.read_row_groups(groups.tolist(), columns=list(columns), use_threads=False)
+        # The order of the file, not that of the request, comes back.
+        table = table.select(list(columns))
+        inside = find_in_ranges(table[HEALPIX_29.name].to_numpy(), ranges)
+        yield table if inside.all() else table.filter(pa.array(inside))
+

@@ -1,0 +1,198 @@
+"""Writing the rows of one task as Parquet files of a Delta table, not yet part of it.
+
+A failed or repeated attempt leaves files that no log names; readers never see them.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ubspark.catalogs.digests import ContentDigest, compute_digest
+from ubspark.catalogs.layout import open_filesystem
+from ubspark.errors import SchemaError
+
+__all__ = ["Constraint", "ParquetSink", "WrittenFile"]
+
+_MAX_TEXT = 32
+_LAST_CHARACTER = "\U0010ffff"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A lower bound on a column that ubspark computes itself; null passes."""
+
+    column: str
+    minimum: int
+
+    @property
+    def sql(self) -> str:
+        """The condition as Delta keeps it."""
+        return f"{self.column} >= {self.minimum}"
+
+    def validate(self, rows: pa.Table) -> None:
+        """Refuse rows that break the bound.
+
+        Raises
+        ------
+        SchemaError
+            With the number of rows that do.
+        """
+        broken = pc.sum(pc.less(rows[self.column], self.minimum)).as_py() or 0
+        if broken:
+            msg = f"Column `{self.column}` breaks `{self.sql}` in {broken} rows; nothing was kept."
+            raise SchemaError(msg)
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file that a task wrote."""
+
+    #: Name below the folder of the table.
+    path: str
+    n_bytes: int
+    n_rows: int
+    #: Delta's statistics, JSON.
+    stats: str
+
+
+@dataclass(frozen=True)
+class ParquetSink:
+    """Where and how the tasks of a job write.
+
+    Attributes
+    ----------
+    folder
+        Path or URI of the table.
+    schema
+        Arrow schema of the rows; a field that is not nullable must hold no null.
+    constraints
+        Bounds that every row must keep.
+    file_bytes
+        Arrow bytes that are gathered into one file.
+    """
+
+    folder: str
+    schema: pa.Schema
+    constraints: tuple[Constraint, ...] = ()
+    file_bytes: int = 192 << 20
+    row_group_rows: int = 65_536
+
+    def write(
+        self, batches: Iterable[pa.RecordBatch | pa.Table]
+    ) -> Iterator[tuple[WrittenFile | None, ContentDigest]]:
+        """Write batches in their order, as few files.
+
+        Yields
+        ------
+        file, digest
+            Each file with the digest of its rows; a task without rows yields None once, with the
+            digest of nothing.
+        """
+        waiting: list[pa.Table] = []
+        wrote = False
+        for batch in batches:
+            rows = pa.table(batch) if isinstance(batch, pa.RecordBatch) else batch
+            if rows.num_rows == 0:
+                continue
+            waiting.append(self._conform(rows))
+            if sum(table.nbytes for table in waiting) >= self.file_bytes:
+                yield self._write_file(pa.concat_tables(waiting))
+                waiting, wrote = [], True
+        if waiting:
+            yield self._write_file(pa.concat_tables(waiting))
+        elif not wrote:
+            yield None, ContentDigest.empty(self.schema)
+
+    def _conform(self, rows: pa.Table) -> pa.Table:
+        """Return the rows with exactly the columns, order and types of the schema."""
+        rows = rows.select(self.schema.names)
+        for field in self.schema:
+            if not field.nullable and rows[field.name].null_count:
+                msg = (
+                    f"Column `{field.name}` may not be null, but {rows[field.name].null_count} "
+                    f"rows have no value in it; nothing was kept."
+                )
+                raise SchemaError(msg)
+        for constraint in self.constraints:
+            constraint.validate(rows)
+        return rows.cast(self.schema)
+
+    def _write_file(self, rows: pa.Table) -> tuple[WrittenFile, ContentDigest]:
+        filesystem, folder = open_filesystem(self.folder)
+        name = f"part-{uuid.uuid4()}.zstd.parquet"
+        with_nan = {field.name for field in self.schema if _holds_nan(rows[field.name])}
+        with filesystem.open_output_stream(f"{folder}/{name}") as stream:
+            pq.write_table(
+                rows,
+                stream,
+                row_group_size=self.row_group_rows,
+                compression="zstd",
+                # Spark prunes by these, and takes NaN for the largest number; Parquet skips it.
+                write_statistics=[f.name for f in self.schema if f.name not in with_nan],
+            )
+            n_bytes = stream.tell()
+        stats = json.dumps(_compute_stats(rows, with_nan), ensure_ascii=False)
+        return WrittenFile(name, n_bytes, rows.num_rows, stats), compute_digest(rows)
+
+
+def _holds_nan(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_floating(column.type) and bool(pc.any(pc.is_nan(column)).as_py())
+
+
+def _compute_stats(rows: pa.Table, with_nan: set[str]) -> dict[str, Any]:
+    """Return Delta's statistics of a file: rows, minima, maxima and nulls of flat columns."""
+    low: dict[str, Any] = {}
+    high: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    for field in rows.schema:
+        if pa.types.is_nested(field.type):
+            continue
+        column = rows[field.name]
+        nulls[field.name] = column.null_count
+        if field.name in with_nan or column.null_count == rows.num_rows:
+            continue
+        bounds = _compute_bounds(column)
+        if bounds is not None:
+            low[field.name], high[field.name] = bounds
+    return {"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+
+
+def _compute_bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
+    """Return the bounds of a column in JSON, or None where JSON or Delta cannot hold them."""
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        low, high = pc.min_max(column).as_py().values()
+        return (low, high) if abs(low) != float("inf") != abs(high) else None
+    if pa.types.is_string(kind):
+        low, high = pc.min_max(column).as_py().values()
+        return low[:_MAX_TEXT], _bound_text(high)
+    if pa.types.is_date(kind):
+        low, high = pc.min_max(column).as_py().values()
+        return _to_iso(low), _to_iso(high)
+    if pa.types.is_timestamp(kind):
+        low, high = pc.min_max(column.cast(pa.int64())).as_py().values()
+        return _to_millis(low, up=False), _to_millis(high, up=True)
+    return None
+
+
+def _bound_text(text: str) -> str:
+    """Return a short text that sorts after every text with the same beginning, as Delta does."""
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + _LAST_CHARACTER
+
+
+def _to_iso(day: date) -> str:
+    return day.isoformat()
+
+
+def _to_millis(microseconds: int, *, up: bool) -> str:
+    """Return a time in the milliseconds of Delta's statistics, rounded outwards."""
+    millis = -(-microseconds // 1000) if up else microseconds // 1000
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{millis % 1000:03d}Z"

@@ -1,0 +1,5 @@
+"""The ``ubspark`` command."""
+
+from ubspark.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,90 @@
+"""The ``doctor`` command: is everything here that a run needs, and what to do if not."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Annotated
+
+import psutil
+import typer
+
+from ubspark.cli.output import print_json, print_table
+from ubspark.errors import UbsparkError
+from ubspark.runtime.home import Home
+from ubspark.runtime.jars import fetch_jars, find_jar_folder, find_missing_jars
+from ubspark.runtime.java import validate_java
+
+__all__ = ["doctor"]
+
+_MIN_MEMORY = 4 << 30
+_MIN_DISK = 5 << 30
+
+
+@dataclass(frozen=True)
+class _Check:
+    name: str
+    is_good: bool
+    finding: str
+
+
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Fetch what is missing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check Python, Java, JARs, memory, disk and the home folder.
+
+    Example: ubspark doctor --fix
+    """
+    if fix:
+        validate_java()
+        fetch_jars()
+    checks = list(_run_checks())
+    if json:
+        print_json([vars(check) for check in checks])
+    else:
+        marks = (("ok" if check.is_good else "FAILS", check.name, check.finding) for check in checks)
+        print_table(("", "check", "found"), marks)
+    if not all(check.is_good for check in checks):
+        raise typer.Exit(2)
+
+
+def _run_checks() -> Iterator[_Check]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield _Check("Python", (3, 11) <= sys.version_info[:2] < (3, 14), f"{python} (3.11 to 3.13)")
+    yield _try("Java", lambda: f"{(java := validate_java()).version} in {java.home}")
+    pyspark, delta = metadata.version("pyspark"), metadata.version("delta-spark")
+    fits = pyspark.startswith("4.2.") and delta == "4.4.0"
+    yield _Check("Spark and Delta", fits, f"pyspark {pyspark}, delta-spark {delta}")
+    missing = find_missing_jars()
+    found = ", ".join(jar.file_name for jar in missing) + " missing or altered; `ubspark doctor --fix`"
+    yield _Check("JARs", not missing, found if missing else f"complete in {find_jar_folder()}")
+    foreign = _find_foreign_delta()
+    yield _Check("one Delta only", not foreign, ", ".join(foreign) or "yes")
+    memory = psutil.virtual_memory().total
+    yield _Check("memory", memory >= _MIN_MEMORY, f"{memory / 2**30:.1f} GiB")
+    home = Home.find()
+    yield _try("home folder", lambda: _describe_home(home))
+    free = shutil.disk_usage(home.path if home.path.exists() else home.path.anchor).free
+    yield _Check("disk", free >= _MIN_DISK, f"{free / 2**30:.1f} GiB free")
+
+
+def _find_foreign_delta() -> list[str]:
+    """Return Delta JARs of other versions that would come first or second by chance."""
+    known = {"delta-spark_4.2_2.13-4.4.0.jar", "delta-storage-4.4.0.jar"}
+    folder = find_jar_folder()
+    found = [p.name for stem in ("delta-spark", "delta-storage") for p in folder.glob(f"{stem}*.jar")]
+    return sorted(set(found) - known)
+
+
+def _describe_home(home: Home) -> str:
+    home.validate_writable()
+    return str(home.path)
+
+
+def _try(name: str, check: Callable[[], str]) -> _Check:
+    try:
+        return _Check(name, is_good=True, finding=check())
+    except UbsparkError as error:
+        return _Check(name, is_good=False, finding=str(error))

@@ -1,0 +1,47 @@
+"""How commands print: tables for people, JSON for programs, one sentence for errors."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["print_error", "print_json", "print_table"]
+
+
+def print_error(sentence: str) -> None:
+    """Write one sentence to stderr."""
+    sys.stderr.write(f"ubspark: {sentence}\n")
+
+
+def print_json(content: Any) -> None:
+    """Write JSON to stdout."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+
+
+def print_table(
+    header: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
+) -> None:
+    """Write a table to stdout; numbers to the right."""
+    table = Table(title=title, box=None, pad_edge=False, header_style="bold")
+    listed = [[*row] for row in rows]
+    for i, name in enumerate(header):
+        is_number = bool(listed) and all(isinstance(row[i], int | float) for row in listed)
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in listed:
+        table.add_row(*(_format(value) for value in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # Piped output is not cut to the width of a terminal that is not there.
+        console.width = 400
+    console.print(table)
+
+
+def _format(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return str(value)

@@ -1,0 +1,1 @@
+"""Matching catalogs by position: plan the cells, move to one epoch, pair, describe the pairs."""

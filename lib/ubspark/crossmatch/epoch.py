@@ -1,0 +1,92 @@
+"""Positions of a batch of rows at the epoch of the match."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ubspark.crossmatch.options import PositionColumns
+from ubspark.sky.motion import propagate
+from ubspark.sky.vectors import to_unit_vectors
+
+__all__ = ["Positions", "compute_positions"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where the rows of a batch are.
+
+    Attributes
+    ----------
+    ra, dec
+        Catalog positions, shape (n,), degrees.
+    vectors
+        Unit vectors at the match epoch, shape (n, 3).
+    missing
+        Bits of what was missing for the motion (``sky.motion``), shape (n,).
+    """
+
+    ra: FloatArray
+    dec: FloatArray
+    vectors: FloatArray
+    missing: NDArray[np.int32]
+
+
+def compute_positions(
+    rows: pa.Table, columns: PositionColumns, *, epoch: float | None
+) -> Positions:
+    """Move the rows to an epoch.
+
+    Parameters
+    ----------
+    rows
+        Rows with the columns named by ``columns``.
+    epoch
+        Julian year; None, or a catalog without epochs, leaves the positions as they are.
+
+    Returns
+    -------
+    Positions
+        Rows without a usable position hold NaN.
+    """
+    ra, dec = (_to_float(rows[name]) for name in (columns.ra, columns.dec))
+    still = epoch is None or columns.epoch is None or columns.pmra is None
+    if still or epoch is None or columns.pmdec is None:
+        nothing = np.zeros(rows.num_rows, dtype=np.int32)
+        return Positions(ra, dec, to_unit_vectors(ra, dec), nothing)
+    pmra, pmdec = (
+        _to_float(rows[name]) * columns.pm_factor for name in (columns.pmra, columns.pmdec)
+    )
+    if not columns.pm_includes_cos_dec:
+        pmra = pmra * np.cos(np.radians(dec))
+    moved = propagate(
+        ra,
+        dec,
+        pmra,
+        pmdec,
+        _to_scaled(rows, columns.parallax, columns.parallax_factor),
+        _to_scaled(rows, columns.rv, columns.rv_factor),
+        _compute_years(rows, columns.epoch, epoch),
+    )
+    return Positions(ra, dec, moved.vectors, moved.missing)
+
+
+def _compute_years(
+    rows: pa.Table, epoch_of_rows: str | float | None, epoch: float
+) -> FloatArray | float:
+    """Return the years from each row's epoch to that of the match; a row without one stays."""
+    if isinstance(epoch_of_rows, str):
+        return np.nan_to_num(epoch - _to_float(rows[epoch_of_rows]), nan=0.0)
+    return epoch - float(epoch_of_rows or epoch)
+
+
+def _to_scaled(rows: pa.Table, name: str | None, factor: float) -> FloatArray | None:
+    return None if name is None else _to_float(rows[name]) * factor
+
+
+def _to_float(column: pa.ChunkedArray) -> FloatArray:
+    """Return a contiguous float64 array, null as NaN."""
+    return np.ascontiguousarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)

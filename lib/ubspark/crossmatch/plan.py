@@ -1,0 +1,201 @@
+"""Cutting the sky into cells of equal estimated work.
+
+A cell is a half-open range of ``_healpix_29``: a run of HEALPix pixels. Ranges, not single pixels,
+let the cuts fall where a file or row group of the left catalog begins, so that no row is read
+twice, and let any number of cells have equal work.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ubspark.columns import HEALPIX_ORDER, NO_POSITION
+
+__all__ = ["CatalogSource", "CellPlan", "plan_cells"]
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+_END = 12 * 4**HEALPIX_ORDER
+#: Rows of both sides that one cell should hold: bounds the memory of a task.
+_ROWS_PER_CELL = 1_000_000
+#: Below this many rows a task is not worth its start.
+_ROWS_PER_TASK = 100_000
+#: A cut moves to the beginning of a file where that shifts at most this share of a cell's work.
+_SNAP = 0.25
+
+
+class CatalogSource(Protocol):
+    """What the planner and the tasks need to know of a catalog, wherever it is stored.
+
+    Each array has one entry per file or row group, in any order; the inclusive ranges
+    ``low``..``high`` of ``_healpix_29`` may overlap. A source can be pickled.
+    """
+
+    @property
+    def low(self) -> IntArray:
+        """Smallest index of each entry."""
+
+    @property
+    def high(self) -> IntArray:
+        """Largest index of each entry."""
+
+    @property
+    def n_rows(self) -> IntArray:
+        """Rows of each entry."""
+
+    def read(self, ranges: IntArray, columns: Sequence[str]) -> pa.Table:
+        """Return the rows inside half-open ranges, sorted by index."""
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """The cells of a match.
+
+    Attributes
+    ----------
+    cells
+        Half-open ranges, shape (k, 2), in sky order.
+    n_left, n_right
+        Estimated rows of each side in each cell, without the ring, shape (k,).
+    tasks
+        For each task, the rows of its cells; shape (n tasks + 1,) offsets into ``cells``.
+    """
+
+    cells: IntArray
+    n_left: FloatArray
+    n_right: FloatArray
+    tasks: IntArray
+
+    @property
+    def n_tasks(self) -> int:
+        """Number of tasks."""
+        return len(self.tasks) - 1
+
+
+def plan_cells(
+    left: CatalogSource,
+    right: CatalogSource,
+    *,
+    keep_unplaced: bool,
+    n_cells: int | None = None,
+    parallelism: int = 1,
+) -> CellPlan:
+    """Cut the part of the sky where the left catalog has rows.
+
+    Parameters
+    ----------
+    left, right
+        The catalogs.
+    keep_unplaced
+        Whether left rows without a usable position get a cell of their own.
+    n_cells
+        Number of cells wanted; None chooses it from the rows. Fewer come where the left catalog
+        is empty in between.
+    parallelism
+        Tasks that can run at once.
+
+    Returns
+    -------
+    CellPlan
+        Disjoint cells that together hold every left row.
+    """
+    placed = left.high > NO_POSITION
+    low, high = np.maximum(left.low[placed], 0), left.high[placed]
+    edges, work, cumulative_left, cumulative_right = _accumulate(left, right)
+    total = float(work[-1])
+    wanted = n_cells or max(parallelism, int(np.ceil(total / _ROWS_PER_CELL)))
+    if n_cells is None:
+        wanted = max(1, min(wanted, int(total // _ROWS_PER_TASK) or 1))
+    cuts = _cut(edges, work, np.unique(low), wanted)
+    cells = np.stack([cuts[:-1], cuts[1:]], axis=1)
+    cells = cells[_holds_rows(cells, low, high)]
+    n_left, n_right = (
+        np.diff(np.interp(cells.astype(np.float64), edges, cumulative), axis=1)[:, 0]
+        for cumulative in (cumulative_left, cumulative_right)
+    )
+    if keep_unplaced and np.any(left.low <= NO_POSITION):
+        cells = np.concatenate([[[NO_POSITION, 0]], cells]).astype(np.int64)
+        n_left, n_right = (np.concatenate([[0.0], column]) for column in (n_left, n_right))
+    return CellPlan(cells, n_left, n_right, _batch(n_left + n_right, parallelism))
+
+
+def _accumulate(
+    left: CatalogSource, right: CatalogSource
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return the edges of all entries, and cumulative work and rows of each side at them.
+
+    Rows are taken as evenly spread over the range of their entry. Work counts the rows of both
+    sides where the left side has any.
+    """
+    edges = np.unique(
+        np.concatenate(
+            [[0, _END], *(part for side in (left, right) for part in (side.low, side.high + 1))]
+        )
+    )
+    edges = edges[(edges >= 0) & (edges <= _END)]
+    widths = np.diff(edges).astype(np.float64)
+    left_density, right_density = (_compute_density(side, edges) for side in (left, right))
+    work_density = np.where(left_density > 0, left_density + right_density, 0.0)
+    work, n_left, n_right = (
+        np.concatenate([[0.0], np.cumsum(density * widths)])
+        for density in (work_density, left_density, right_density)
+    )
+    return edges.astype(np.float64), work, n_left, n_right
+
+
+def _compute_density(side: CatalogSource, edges: IntArray) -> FloatArray:
+    """Return rows per unit of index between the edges, shape (len(edges) - 1,)."""
+    placed = side.high > NO_POSITION
+    low, high = np.maximum(side.low[placed], 0), side.high[placed] + 1
+    rows = side.n_rows[placed] / (high - low).astype(np.float64)
+    change = np.zeros(len(edges))
+    np.add.at(change, np.searchsorted(edges, low), rows)
+    np.add.at(change, np.searchsorted(edges, high), -rows)
+    active = np.zeros(len(edges), dtype=np.int64)
+    np.add.at(active, np.searchsorted(edges, low), 1)
+    np.add.at(active, np.searchsorted(edges, high), -1)
+    # Sums of differences do not cancel to zero in floating point; the count of entries does.
+    return np.where(np.cumsum(active) > 0, np.maximum(np.cumsum(change), 0.0), 0.0)[:-1]
+
+
+def _cut(edges: FloatArray, work: FloatArray, starts: IntArray, n_cells: int) -> IntArray:
+    """Return increasing cuts from 0 to the end of the sky, at equal work."""
+    share = work[-1] / n_cells
+    targets = share * np.arange(1, n_cells)
+    cuts = np.interp(targets, work, edges).astype(np.int64)
+    if len(starts):
+        at_starts = np.interp(starts.astype(np.float64), edges, work)
+        after = np.clip(np.searchsorted(at_starts, targets), 0, len(starts) - 1)
+        before = np.maximum(after - 1, 0)
+        closer = np.where(
+            np.abs(at_starts[before] - targets) < np.abs(at_starts[after] - targets), before, after
+        )
+        snaps = np.abs(at_starts[closer] - targets) <= _SNAP * share
+        cuts = np.where(snaps, starts[closer], cuts)
+    return np.unique(np.concatenate([[0], np.clip(cuts, 0, _END), [_END]]).astype(np.int64))
+
+
+def _holds_rows(cells: IntArray, low: IntArray, high: IntArray) -> NDArray[np.bool_]:
+    """Whether each cell meets any entry; exact."""
+    order = np.argsort(low, kind="stable")
+    low, reach = low[order], np.maximum.accumulate(high[order])
+    last = np.searchsorted(low, cells[:, 1], side="left") - 1
+    return (last >= 0) & (reach[np.maximum(last, 0)] >= cells[:, 0]) if len(low) else last >= 0
+
+
+def _batch(work: FloatArray, parallelism: int) -> IntArray:
+    """Return the offsets of consecutive cells that make up the tasks."""
+    n_cells = len(work)
+    n_tasks = min(n_cells, max(parallelism, int(np.ceil(work.sum() / _ROWS_PER_TASK))))
+    if n_tasks == 0:
+        return np.zeros(1, dtype=np.int64)
+    # One row more per cell, so that cells thought empty are spread too.
+    cumulative = np.cumsum(work + 1.0)
+    targets = cumulative[-1] * np.arange(1, n_tasks) / n_tasks
+    inner = np.searchsorted(cumulative, targets, side="left") + 1
+    return np.unique(np.concatenate([[0], inner, [n_cells]])).astype(np.int64)

@@ -1,0 +1,56 @@
+"""What each Delta commit says of the run behind it, enough to find it without any database."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ubspark.catalogs.delta import Commit, is_delta_table, read_history
+from ubspark.catalogs.digests import ContentDigest
+from ubspark.errors import UbsparkError
+from ubspark.lineage.environment import describe_code
+from ubspark.lineage.spec import FrozenSpec
+
+__all__ = ["build_commit_record", "find_made", "validate_commit"]
+
+_FORMAT = 1
+
+
+def build_commit_record(
+    spec: FrozenSpec, *, run_id: str, output: str, digest: ContentDigest
+) -> dict[str, Any]:
+    """Return what a commit carries: run, spec, inputs, code and the digest of its rows."""
+    return {
+        "ubspark": _FORMAT,
+        "run": run_id,
+        "key": spec.key,
+        "output": output,
+        "digest": str(digest),
+        "code": describe_code(),
+        "spec": spec.to_json(),
+    }
+
+
+def find_made(uri: str, key: str, output: str) -> Commit | None:
+    """Return the newest data commit of a table if it came from this computation."""
+    if not is_delta_table(uri):
+        return None
+    for commit in read_history(uri):
+        if not commit.changed_data:
+            continue
+        record = commit.record or {}
+        return commit if (record.get("key"), record.get("output")) == (key, output) else None
+    return None
+
+
+def validate_commit(uri: str, version: int, record: Mapping[str, Any]) -> None:
+    """Assert that a version carries the record that was written with it.
+
+    Raises
+    ------
+    UbsparkError
+        If it does not: the version would have no history.
+    """
+    for commit in read_history(uri):
+        if commit.version == version and commit.record == record:
+            return
+    msg = f"Version {version} of `{uri}` was committed without its run record; please report it."
+    raise UbsparkError(msg)

@@ -1,0 +1,76 @@
+"""The code and the surroundings of a run: what one needs to run it again."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+from ubspark import __version__
+
+__all__ = ["describe_code", "describe_environment"]
+
+
+@cache
+def describe_code() -> dict[str, Any]:
+    """Return version, git revision and content hash of the running code.
+
+    The revision is that of the checkout, or the one written into the wheel when it was built.
+    """
+    package = Path(str(resources.files("ubspark")))
+    baked = package / "_build.json"
+    code: dict[str, Any] = {"version": __version__, "sha256": _hash_package(package)}
+    if baked.is_file():
+        return code | json.loads(baked.read_text(encoding="utf-8"))
+    revision = _ask_git(package, "rev-parse", "HEAD")
+    if revision:
+        changed = _ask_git(package, "status", "--porcelain", "--", ".")
+        return code | {"git": revision, "dirty": bool(changed)}
+    return code
+
+
+@cache
+def describe_environment() -> dict[str, Any]:
+    """Return Python, packages, processor and image."""
+    packages = {
+        str(dist.metadata["Name"]).lower(): dist.version
+        for dist in metadata.distributions()
+        if dist.metadata["Name"]
+    }
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _read_cpu(),
+        "image": os.environ.get("UBSPARK_IMAGE"),
+        "packages": dict(sorted(packages.items())),
+    }
+
+
+def _hash_package(package: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _ask_git(folder: Path, *words: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _read_cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,116 @@
+"""The frozen spec of a run, and the key by which equal computations are known."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["SPEC_VERSION", "FileInput", "FrozenSpec", "InputRecord", "TableInput"]
+
+SPEC_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TableInput:
+    """A table at a version, as a run reads it."""
+
+    uri: str
+    table_id: str
+    version: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["delta"] = "delta"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the result, wherever the table lies."""
+        return {"table_id": self.table_id, "version": self.version, "options": self.options}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it."""
+        return {"kind": self.kind, "uri": self.uri, **self.identity}
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """Files that a run reads, known by their content."""
+
+    uri: str
+    #: (name, bytes, sha256) of each file.
+    files: Sequence[tuple[str, int, str]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["files"] = "files"
+
+    @property
+    def digest(self) -> str:
+        """One digest of all files, whatever they are called."""
+        listed = sorted(f"{sha256} {n_bytes}" for _, n_bytes, sha256 in self.files)
+        return hashlib.sha256("\n".join(listed).encode()).hexdigest()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the result, wherever the files lie."""
+        return {"digest": self.digest, "options": self.options}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it."""
+        files = [list(file) for file in self.files]
+        return {"kind": self.kind, "uri": self.uri, "files": files, **self.identity}
+
+
+InputRecord = TableInput | FileInput
+
+
+@dataclass(frozen=True)
+class FrozenSpec:
+    """A job with nothing left open: versions for `latest`, every default written out.
+
+    Attributes
+    ----------
+    params
+        Parameters as JSON.
+    outputs
+        Name to address and mode.
+    resources, run
+        What it may use and who runs it; not part of the key.
+    """
+
+    job: str
+    job_version: str
+    inputs: Mapping[str, InputRecord]
+    params: Mapping[str, Any]
+    outputs: Mapping[str, Mapping[str, Any]]
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Hash of what decides the result: equal keys, equal tables."""
+        content = {
+            "spec_version": SPEC_VERSION,
+            "job": self.job,
+            "job_version": self.job_version,
+            "inputs": {name: record.identity for name, record in self.inputs.items()},
+            "params": self.params,
+            "outputs": sorted(self.outputs),
+        }
+        return hashlib.sha256(to_canonical_json(content).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as `spec.json` holds it."""
+        return {
+            "spec_version": SPEC_VERSION,
+            "key": self.key,
+            "job": self.job,
+            "job_version": self.job_version,
+            "inputs": {name: record.to_json() for name, record in self.inputs.items()},
+            "params": dict(self.params),
+            "outputs": {name: dict(output) for name, output in self.outputs.items()},
+            "resources": dict(self.resources),
+            "run": dict(self.run),
+        }
+
+
+def to_canonical_json(content: Any) -> str:
+    """Return JSON with sorted keys and no spaces: equal content, equal text."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,196 @@
+"""Showing runs in MLflow: the only module that imports it.
+
+Tracking never stops science: what the store does not take is put into the spool, and the commits
+of the output tables say the essentials anyway.
+"""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ubspark.lineage.spec import FrozenSpec, to_canonical_json
+
+__all__ = ["OutputRecord", "Tracker"]
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+_MAX_DIGEST = 36
+
+
+@dataclass(frozen=True)
+class OutputRecord:
+    """A table version that a run made."""
+
+    uri: str
+    table_id: str
+    version: int
+    digest: str
+    n_rows: int
+    n_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for records."""
+        return dict(vars(self))
+
+
+class Tracker:
+    """One run in the MLflow store, or a spool file where the store does not answer.
+
+    Parameters
+    ----------
+    tracking_uri
+        MLflow store.
+    artifact_root
+        Where a new experiment keeps its artifacts; None leaves it to the server.
+    spool
+        Folder for what could not be delivered.
+    mlflow_run
+        An MLflow run to go on with.
+    """
+
+    def __init__(
+        self,
+        tracking_uri: str,
+        *,
+        artifact_root: str | None,
+        spool: Path,
+        mlflow_run: str | None = None,
+    ) -> None:
+        self._tracking_uri = tracking_uri
+        self._artifact_root = artifact_root
+        self._spool = spool
+        self.mlflow_run = mlflow_run
+        self._waiting: list[dict[str, Any]] = []
+
+    def start(self, spec: FrozenSpec, *, run_id: str, tags: Mapping[str, str]) -> None:
+        """Create the MLflow run with its parameters and input tables."""
+        self._deliver("start", {"run": run_id, "spec": spec.to_json(), "tags": dict(tags)})
+
+    def finish(
+        self,
+        status: RunStatus,
+        *,
+        run_id: str,
+        spec: FrozenSpec,
+        metrics: Mapping[str, float],
+        outputs: Mapping[str, OutputRecord],
+        artifacts: Path,
+    ) -> None:
+        """Record the end: metrics, output tables, and the files of the run's folder."""
+        self._deliver(
+            "finish",
+            {
+                "run": run_id,
+                "status": status,
+                "job": spec.job,
+                "metrics": dict(metrics),
+                "outputs": {name: output.to_json() for name, output in outputs.items()},
+                "artifacts": str(artifacts),
+            },
+        )
+
+    def _deliver(self, event: str, content: dict[str, Any]) -> None:
+        """Send one event to the store; spool it, and those that wait before it, on failure."""
+        self._waiting.append({"event": event, **content})
+        try:
+            while self._waiting:
+                self._send(self._waiting[0])
+                self._waiting.pop(0)
+        # Whatever goes wrong in a tracking store is no reason to lose a run.
+        except Exception as error:  # noqa: BLE001
+            self._spool.mkdir(parents=True, exist_ok=True)
+            path = self._spool / f"{content['run']}.json"
+            path.write_text(json.dumps(self._waiting), encoding="utf-8")
+            warnings.warn(
+                f"MLflow at {self._tracking_uri} did not take the record of run "
+                f"{content['run']} ({type(error).__name__}: {error}); it waits in {path}.",
+                stacklevel=3,
+            )
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds; most commands do without
+
+        client = MlflowClient(self._tracking_uri)
+        if message["event"] == "start":
+            self.mlflow_run = self._create_run(client, message)
+        elif self.mlflow_run is not None:
+            _close_run(client, self.mlflow_run, message)
+
+    def _create_run(self, client: Any, message: Mapping[str, Any]) -> str:
+        spec = message["spec"]
+        experiment = self._find_experiment(client, spec["job"])
+        tags = {"ubspark.run_id": message["run"], "ubspark.key": spec["key"], **message["tags"]}
+        name = f"{spec['job']}-{message['run'][-8:]}"
+        run = str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+        for key, value in _flatten(spec["params"]).items():
+            client.log_param(run, key, value)
+        client.log_dict(run, spec, "spec.json")
+        inputs = [_to_dataset(name, record) for name, record in spec["inputs"].items()]
+        client.log_inputs(run, inputs)
+        return run
+
+    def _find_experiment(self, client: Any, name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        place = f"{self._artifact_root}/{name}" if self._artifact_root else None
+        return str(client.create_experiment(name, artifact_location=place))
+
+
+def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:
+    for name, value in message["metrics"].items():
+        client.log_metric(run, name, float(value))
+    for name, output in message["outputs"].items():
+        place = f"{output['uri']}@v{output['version']}#{output['table_id']}"
+        client.set_tag(run, f"ubspark.output.{name}", place)
+    datasets = [
+        _to_dataset(name, {"kind": "delta", **output}, context="output")
+        for name, output in message["outputs"].items()
+    ]
+    if datasets:
+        client.log_inputs(run, datasets)
+    if Path(message["artifacts"]).is_dir():
+        client.log_artifacts(run, message["artifacts"])
+    client.set_terminated(run, message["status"])
+
+
+def _to_dataset(name: str, record: Mapping[str, Any], *, context: str = "input") -> Any:
+    """Return an MLflow dataset of a table version or of files; no Spark job is run for it."""
+    from mlflow.data.delta_dataset_source import DeltaDatasetSource  # noqa: PLC0415
+    from mlflow.data.meta_dataset import MetaDataset  # noqa: PLC0415
+    from mlflow.entities import DatasetInput, InputTag  # noqa: PLC0415
+
+    tags = {"mlflow.data.context": context, "ubspark.role": name}
+    if record["kind"] == "delta":
+        # The version must be text: MLflow drops the number 0.
+        source = DeltaDatasetSource(path=record["uri"], delta_table_version=str(record["version"]))
+        title = f"{record['uri'].rstrip('/').rsplit('/', 1)[-1]}@v{record['version']}"
+        digest = f"v{record['version']}-{record['table_id']}"
+        tags |= {"ubspark.table_id": record["table_id"], "ubspark.version": str(record["version"])}
+    else:
+        from mlflow.data.sources import LocalArtifactDatasetSource  # noqa: PLC0415
+
+        source = LocalArtifactDatasetSource(record["uri"])
+        title, digest = Path(record["uri"]).name, record["digest"]
+    dataset = MetaDataset(source, name=title, digest=digest[:_MAX_DIGEST])
+    listed = [InputTag(key, value) for key, value in tags.items()]
+    return DatasetInput(dataset=dataset._to_mlflow_entity(), tags=listed)
+
+
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested parameters under dotted names, as text."""
+    flat: dict[str, str] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value if isinstance(value, str) else to_canonical_json(value)
+    return flat

@@ -1,0 +1,130 @@
+"""What a job is to the runner: its name, its parameters, what it plans and what it makes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+from pyspark.sql import DataFrame, SparkSession
+
+from ubspark.catalogs.delta import TableVersion
+from ubspark.catalogs.parquet_sink import Constraint
+from ubspark.catalogs.schema import TableSchema
+from ubspark.catalogs.sources import Source
+from ubspark.catalogs.writers import RowTask, WrittenRows
+from ubspark.figures import Figure
+
+__all__ = [
+    "Fact",
+    "JobInput",
+    "JobResult",
+    "OutputTable",
+    "Params",
+    "Recipe",
+    "Summary",
+    "Workspace",
+]
+
+
+class Params(BaseModel):
+    """Base of the parameters of a job: frozen, and no unknown key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class JobInput:
+    """An input, opened: a table at a version, or a file to ingest; one of the two is set."""
+
+    name: str
+    table: TableVersion | None = None
+    source: Source | None = None
+    #: Payload columns asked for; None where the file does not say.
+    columns: tuple[str, ...] | None = None
+    #: Column roles that override those of the table.
+    roles: Mapping[str, str] = field(default_factory=dict)
+    #: Short name, for suffixes.
+    short_name: str = ""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a recipe may use while it runs."""
+
+    spark: SparkSession
+    #: A folder of this run alone, removed at its end.
+    scratch: Path
+    #: How to cut the work; never part of the run key.
+    n_cells: int | None = None
+
+
+@dataclass(frozen=True)
+class OutputTable:
+    """A table that a job makes, not yet computed.
+
+    Attributes
+    ----------
+    frame, task
+        The tasks and what each of them does (``catalogs.writers.write_rows``).
+    properties
+        Table properties, roles among them.
+    """
+
+    frame: DataFrame
+    schema: TableSchema
+    properties: Mapping[str, str]
+    constraints: tuple[Constraint, ...] = ()
+    task: RowTask | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What there is to say about a run once its rows are written."""
+
+    metrics: Mapping[str, float]
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    #: Sentences for the user: what was done to the data, what looks wrong.
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The tables of a job, and how to sum them up when they are written."""
+
+    tables: Mapping[str, OutputTable]
+    summarise: Callable[[Mapping[str, WrittenRows]], Summary]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of a plan."""
+
+    name: str
+    value: float | str
+    unit: str = ""
+
+
+class Recipe(Protocol):
+    """A job.
+
+    ``validate`` looks at parameters and schemas only and raises what the user must hear;
+    ``plan`` reads metadata only; ``run`` returns tables that are not yet computed.
+    """
+
+    name: str
+    version: str
+    #: Names of the inputs, and what each is.
+    inputs: Mapping[str, str]
+    #: Names of the outputs.
+    outputs: Sequence[str]
+    params: type[Params]
+
+    def resolve(self, inputs: Mapping[str, JobInput], params: Any) -> Any:
+        """Return the parameters with everything automatic made explicit; check them."""
+
+    def plan(self, inputs: Mapping[str, JobInput], params: Any, *, n_cells: int | None) -> list[Fact]:
+        """Return what the job would read and do."""
+
+    def run(self, inputs: Mapping[str, JobInput], params: Any, workspace: Workspace) -> JobResult:
+        """Return what the job makes."""

@@ -1,0 +1,362 @@
+"""The ingest job: rows of a file become a catalog table, sorted on the sky."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from astropy import units as u
+from pydantic import Field
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from ubspark.catalogs.parquet_sink import Constraint
+from ubspark.catalogs.roles import CatalogRoles, validate_role_names
+from ubspark.catalogs.schema import TableColumn, TableSchema
+from ubspark.catalogs.sources import NullRules, Source
+from ubspark.catalogs.writers import WrittenRows
+from ubspark.columns import HEALPIX_29, NO_POSITION, ROLES
+from ubspark.errors import ParameterError, SchemaError
+from ubspark.recipes.base import (
+    Fact,
+    JobInput,
+    JobResult,
+    OutputTable,
+    Params,
+    Summary,
+    Workspace,
+)
+from ubspark.sky.frames import is_equatorial, validate_frame
+from ubspark.sky.spark import with_healpix_29, with_icrs
+
+__all__ = ["INGEST", "Ingest", "IngestParams"]
+
+#: Bytes of source that one partition of the sort should hold.
+_PARTITION_BYTES = 96 << 20
+_COMPRESSED = 4
+_MOTION_ROLES = ("pmra", "pmdec")
+
+
+class IngestParams(Params):
+    """Parameters of the ingest job."""
+
+    #: Role to column: ``id``, ``ra``, ``dec`` and what else the catalog has.
+    roles: dict[str, str] = Field(default_factory=dict)
+    #: Epoch of all positions, Julian year; a column of epochs is the role ``epoch``.
+    epoch: float | None = None
+    #: Frame of the positions; by default what the file declares, else ICRS.
+    frame: str | None = None
+    #: Whether the column of role ``pmra`` includes cos(dec).
+    pm_includes_cos_dec: bool | None = None
+    #: Units of columns, where the file does not declare them or is wrong.
+    units: dict[str, str] = Field(default_factory=dict)
+    #: Sentinels: ``-999`` in every number column, ``psfMag=99.99`` in one.
+    nulls: tuple[str, ...] = ()
+
+
+@dataclass
+class _CountRows:
+    """Counts the rows of a task on their way to the file."""
+
+    summary: dict[str, int] = field(default_factory=lambda: {"rows": 0, "unplaced": 0})
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        for batch in batches:
+            index = batch.column(HEALPIX_29.name).to_numpy()
+            self.summary["rows"] += len(index)
+            self.summary["unplaced"] += int((index == NO_POSITION).sum())
+            yield batch
+
+
+class Ingest:
+    """Turn a file into a catalog table."""
+
+    name = "ingest"
+    version = "1"
+    inputs: Mapping[str, str] = {"source": "file"}
+    outputs: Sequence[str] = ("table",)
+    params = IngestParams
+
+    def resolve(self, inputs: Mapping[str, JobInput], params: IngestParams) -> IngestParams:
+        """Find the roles, the frame and the epoch, and check them against the columns."""
+        source = _source(inputs)
+        roles = _find_roles(source, params.roles)
+        schema = _read_schema(source)
+        schema.validate_columns([*roles.values(), *params.units], table=source.path)
+        for role in ("id", "ra", "dec"):
+            _validate_type(schema[roles[role]], role)
+        frame = validate_frame(params.frame or source.frame or "ICRS")
+        _validate_frame_names(frame, schema)
+        NullRules.parse(params.nulls)
+        units = _find_units(schema, roles, params.units)
+        if "pmra" in roles:
+            _validate_motion(roles, units, params.pm_includes_cos_dec, frame)
+        epoch = params.epoch if params.epoch is not None or "epoch" in roles else source.epoch
+        return params.model_copy(
+            update={"roles": roles, "frame": frame, "epoch": epoch, "units": units}
+        )
+
+    def plan(
+        self, inputs: Mapping[str, JobInput], params: IngestParams, *, n_cells: int | None
+    ) -> list[Fact]:
+        """Say what would be read and in how many partitions sorted."""
+        source = _source(inputs)
+        n_bytes = sum(Path(name).stat().st_size for name in source.files)
+        return [
+            Fact("source", source.path),
+            Fact("format", source.format),
+            Fact("files", len(source.files)),
+            Fact("bytes to read", n_bytes, "B"),
+            Fact("rows", source.n_rows if source.n_rows is not None else "not known"),
+            Fact("frame", str(params.frame)),
+            Fact("partitions", n_cells or _count_partitions(source)),
+        ]
+
+    def run(
+        self, inputs: Mapping[str, JobInput], params: IngestParams, workspace: Workspace
+    ) -> JobResult:
+        """Return the catalog table, range-partitioned and sorted by ``_healpix_29``."""
+        source = _source(inputs)
+        rows = source.to_dataframe(workspace.spark, nulls=NullRules.parse(params.nulls))
+        rows, roles = _place(rows, params)
+        schema = _describe(source, params, roles)
+        n_partitions = workspace.n_cells or _count_partitions(source)
+        ordered = (
+            with_healpix_29(rows, roles["ra"], roles["dec"])
+            .select(*(f"`{name}`" for name in schema.names))
+            .repartitionByRange(n_partitions, F.col(HEALPIX_29.name), F.col(f"`{roles['id']}`"))
+            .sortWithinPartitions(HEALPIX_29.name, f"`{roles['id']}`")
+        )
+        properties = CatalogRoles(
+            roles, params.epoch, params.pm_includes_cos_dec
+        ).to_properties()
+        table = OutputTable(
+            frame=ordered,
+            task=_CountRows(),
+            schema=schema,
+            properties=properties,
+            constraints=(Constraint(HEALPIX_29.name, NO_POSITION),),
+        )
+
+        def summarise(written: Mapping[str, WrittenRows]) -> Summary:
+            return _summarise(source, params, roles, written["table"])
+
+        return JobResult({"table": table}, summarise)
+
+
+INGEST = Ingest()
+
+
+def _source(inputs: Mapping[str, JobInput]) -> Source:
+    source = inputs["source"].source
+    if source is None:
+        msg = "`inputs.source` must give a file: `source: {path: FILE}`."
+        raise ParameterError(msg)
+    return source
+
+
+def _read_schema(source: Source) -> TableSchema:
+    columns = (
+        TableColumn(c.name, c.type, True, c.unit, c.ucd, c.description) for c in source.columns
+    )
+    return TableSchema(tuple(columns)).widen()
+
+
+def _find_roles(source: Source, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the roles; ra and dec default to the columns of that name."""
+    validate_role_names(given)
+    roles = {role: source.renamed.get(column, column) for role, column in given.items()}
+    names = {column.name.lower(): column.name for column in source.columns}
+    for role in ("ra", "dec"):
+        if role not in roles and role in names:
+            roles[role] = names[role]
+    for role in ("id", "ra", "dec"):
+        if role not in roles:
+            shown = ", ".join(column.name for column in source.columns[:30])
+            msg = (
+                f"Say which column is the {ROLES[role].description}: `--{role} COLUMN` or "
+                f"`params.roles.{role}`. Available columns: {shown}."
+            )
+            raise ParameterError(msg)
+    return dict(sorted(roles.items()))
+
+
+def _validate_type(column: TableColumn, role: str) -> None:
+    if role == "id":
+        fits = pa.types.is_integer(column.type) or pa.types.is_string(column.type)
+        fits = fits or (pa.types.is_decimal(column.type) and column.type.scale == 0)
+        rule = "an integer or text"
+    else:
+        fits = pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
+        rule = "a number; sexagesimal text must be converted first"
+    if not fits:
+        msg = f"Column `{column.name}` of role `{role}` must be {rule}, got {column.type}."
+        raise SchemaError(msg)
+
+
+def _validate_frame_names(frame: str, schema: TableSchema) -> None:
+    if is_equatorial(frame):
+        return
+    taken = [name for name in schema.names if name.lower() in {"ra", "dec"}]
+    if taken:
+        msg = (
+            f"The positions are in the frame {frame} and would be converted to columns `ra` and "
+            f"`dec`, but column `{taken[0]}` is there already. Name the ICRS columns as roles and "
+            f"set `frame: ICRS`, or rename it."
+        )
+        raise SchemaError(msg)
+
+
+def _find_units(
+    schema: TableSchema, roles: Mapping[str, str], given: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the units of the role columns that are stated, checked against their role."""
+    units = {}
+    for role, column in roles.items():
+        unit = given.get(column) or schema[column].unit
+        wanted = ROLES[role].unit
+        if unit is None or wanted is None:
+            continue
+        try:
+            u.Unit(unit).to(u.Unit(wanted))
+        except (ValueError, TypeError, u.UnitConversionError) as error:
+            msg = (
+                f"Column `{column}` of role `{role}` has the unit `{unit}`, which is no unit of "
+                f"{wanted}. Set `params.units.{column}` to the right one."
+            )
+            raise SchemaError(msg) from error
+        units[column] = unit
+    return {**given, **units}
+
+
+def _validate_motion(
+    roles: Mapping[str, str], units: Mapping[str, str], cos_dec: bool | None, frame: str
+) -> None:
+    if "pmdec" not in roles:
+        msg = "The role `pmra` needs the role `pmdec` beside it."
+        raise ParameterError(msg)
+    for role in _MOTION_ROLES:
+        if roles[role] not in units:
+            msg = (
+                f"Column `{roles[role]}` of role `{role}` has no unit in the file. Say it: "
+                f"`--unit {roles[role]}=mas/yr` or `params.units`."
+            )
+            raise ParameterError(msg)
+    if cos_dec is None:
+        msg = (
+            f"Say whether `{roles['pmra']}` includes cos(dec), as Gaia's pmra does: "
+            f"`--pm-cos-dec` or `--no-pm-cos-dec`, or `params.pm_includes_cos_dec`."
+        )
+        raise ParameterError(msg)
+    if not is_equatorial(frame):
+        msg = f"Proper motions in the frame {frame} cannot be converted. Leave their roles out."
+        raise ParameterError(msg)
+
+
+def _place(rows: DataFrame, params: IngestParams) -> tuple[DataFrame, dict[str, str]]:
+    """Return the rows with ICRS positions in degrees, and the roles that name them."""
+    roles = dict(params.roles)
+    for role in ("ra", "dec"):
+        unit = params.units.get(roles[role], "deg")
+        if u.Unit(unit) != u.deg:
+            factor = float(u.Unit(unit).to(u.deg))
+            value = F.col(f"`{roles[role]}`").cast("double") * F.lit(factor)
+            rows = rows.withColumn(roles[role], value)
+    frame = str(params.frame)
+    if not is_equatorial(frame):
+        rows = with_icrs(rows, roles["ra"], roles["dec"], frame)
+        roles |= {"ra": "ra", "dec": "dec"}
+    return rows, roles
+
+
+def _describe(source: Source, params: IngestParams, roles: Mapping[str, str]) -> TableSchema:
+    """Return the schema of the catalog table: the index first, then the source's columns."""
+    columns = [TableColumn.from_vocabulary(HEALPIX_29)]
+    for column in _read_schema(source).columns:
+        unit = params.units.get(column.name) or column.unit
+        kind = column.type
+        if column.name in (params.roles["ra"], params.roles["dec"]) and unit not in (None, "deg"):
+            kind = pa.float64()
+        if column.name in (roles["ra"], roles["dec"]):
+            unit = "deg"
+        columns.append(
+            TableColumn(
+                column.name,
+                kind,
+                column.name != roles["id"],
+                unit,
+                column.ucd,
+                column.description,
+            )
+        )
+    if not is_equatorial(str(params.frame)):
+        for name, ucd in (("ra", "pos.eq.ra"), ("dec", "pos.eq.dec")):
+            text = f"ICRS, converted from {params.frame}"
+            columns.append(TableColumn(name, pa.float64(), True, "deg", ucd, text))
+    return TableSchema(tuple(columns))
+
+
+def _count_partitions(source: Source) -> int:
+    n_bytes = sum(
+        Path(name).stat().st_size * (_COMPRESSED if name.endswith((".gz", ".parquet")) else 1)
+        for name in source.files
+    )
+    return max(1, -(-n_bytes // _PARTITION_BYTES))
+
+
+def _summarise(
+    source: Source, params: IngestParams, roles: Mapping[str, str], written: WrittenRows
+) -> Summary:
+    n_unplaced = sum(part["unplaced"] for part in written.summaries)
+    notes = []
+    if n_unplaced:
+        notes.append(
+            f"{n_unplaced} rows have no usable position; they are kept with `_healpix_29` = -1."
+        )
+    for old, new in source.renamed.items():
+        notes.append(f"Column `{old}` is called `{new}` in the table.")
+    for role in ("ra", "dec"):
+        unit = params.units.get(params.roles[role], "deg")
+        if u.Unit(unit) != u.deg:
+            notes.append(f"Column `{params.roles[role]}` was converted from {unit} to degrees.")
+    if not is_equatorial(str(params.frame)):
+        notes.append(f"Positions were converted from {params.frame} to ICRS.")
+    if params.roles["ra"] not in params.units:
+        notes.extend(_suspect_unit(written, roles))
+    return Summary(
+        {"rows": written.n_rows, "rows_without_position": n_unplaced}, notes=tuple(notes)
+    )
+
+
+def _suspect_unit(written: WrittenRows, roles: Mapping[str, str]) -> list[str]:
+    """Return a warning where undeclared positions would all fit radians or hours."""
+    ra, dec = (_read_range(written, roles[role]) for role in ("ra", "dec"))
+    if ra is None or dec is None or ra[0] < 0 or written.n_rows < _MIN_SUSPECT_ROWS:
+        return []
+    if ra[1] <= _TWO_PI and max(-dec[0], dec[1]) <= _TWO_PI / 4:
+        unit = "rad"
+    elif ra[1] <= _HOURS:
+        unit = "hourangle"
+    else:
+        return []
+    msg = (
+        f"All positions would fit the unit {unit}; they were taken as degrees, since the file "
+        f"does not say. If that is wrong, ingest again with `--unit {roles['ra']}={unit}`."
+    )
+    return [msg]
+
+
+_TWO_PI = 6.2832
+_HOURS = 24.0
+#: A handful of stars may lie anywhere.
+_MIN_SUSPECT_ROWS = 100
+
+
+def _read_range(written: WrittenRows, column: str) -> tuple[float, float] | None:
+    stats: list[dict[str, Any]] = [json.loads(file.stats) for file in written.files]
+    if any(column not in part["minValues"] for part in stats) or not stats:
+        return None
+    low = min(part["minValues"][column] for part in stats)
+    return low, max(part["maxValues"][column] for part in stats)

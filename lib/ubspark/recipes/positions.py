@@ -1,0 +1,160 @@
+"""Which columns of a catalog table make its positions, in which units, and how far rows move."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+from astropy import units as u
+
+from ubspark.catalogs.delta import TableVersion
+from ubspark.catalogs.roles import CatalogRoles
+from ubspark.columns import ROLES
+from ubspark.crossmatch.options import PositionColumns
+from ubspark.errors import ParameterError, SchemaError
+from ubspark.sky.motion import compute_motion_bound_arcsec
+
+__all__ = ["compute_motion_bound", "resolve_epoch", "to_position_columns"]
+
+
+def to_position_columns(table: TableVersion, roles: Mapping[str, str]) -> PositionColumns:
+    """Return the position columns of a catalog table.
+
+    Parameters
+    ----------
+    table
+        A catalog table.
+    roles
+        Roles given in the job, which win over those of the table.
+
+    Raises
+    ------
+    SchemaError
+        If the table has no spatial index, a role is missing, or a column is not a number.
+    """
+    if not table.is_catalog:
+        msg = (
+            f"Table `{table.uri}` is not a catalog table: it has no `_healpix_29`. "
+            f"Make one of it with `ubspark ingest`."
+        )
+        raise SchemaError(msg)
+    known = table.roles.override(roles)
+    for role in ("id", "ra", "dec"):
+        if known.get(role) is None:
+            msg = (
+                f"Table `{table.uri}` does not say which column is its `{role}`. Name it in the "
+                f"job under `roles: {{{role}: COLUMN}}`. Columns: {', '.join(table.schema.names)}."
+            )
+            raise SchemaError(msg)
+    table.schema.validate_columns(known.columns.values(), table=table.uri)
+    for role, column in known.columns.items():
+        if role != "id" and role in _NUMERIC and not _is_number(table.schema[column].type):
+            kind = table.schema[column].type
+            msg = f"Column `{column}` of role `{role}` must be a number, got {kind}."
+            raise SchemaError(msg)
+    has_motion = known.get("pmra") is not None and known.get("pmdec") is not None
+    return PositionColumns(
+        id=known["id"],
+        ra=known["ra"],
+        dec=known["dec"],
+        pmra=known.get("pmra") if has_motion else None,
+        pmdec=known.get("pmdec") if has_motion else None,
+        pm_factor=_compute_factor(table, known["pmra"], "pmra") if has_motion else 1.0,
+        pm_includes_cos_dec=known.pm_includes_cos_dec is not False,
+        parallax=known.get("parallax"),
+        parallax_factor=_compute_factor(table, known.get("parallax"), "parallax"),
+        rv=known.get("rv"),
+        rv_factor=_compute_factor(table, known.get("rv"), "rv"),
+        epoch=_find_epoch(table, known),
+    )
+
+
+def resolve_epoch(
+    epoch: float | str, left: PositionColumns, right: PositionColumns
+) -> float | None:
+    """Return the year to match at, or None to leave positions as they are.
+
+    Raises
+    ------
+    ParameterError
+        If an epoch is asked for that the catalogs cannot give.
+    """
+    if epoch == "none":
+        return None
+    sides = {"left": left, "right": right}
+    if isinstance(epoch, str) and epoch in sides:
+        return _read_constant_epoch(sides[epoch], epoch)
+    if isinstance(epoch, float | int):
+        for name, side in sides.items():
+            if side.pmra is not None and side.epoch is None:
+                msg = (
+                    f"`params.epoch` is {epoch}, but the epoch of the {name} catalog's positions is "
+                    f"not known. Ingest it with `--epoch YEAR`."
+                )
+                raise ParameterError(msg)
+        return float(epoch)
+    # auto
+    if left.epoch is None or right.epoch is None or left.epoch == right.epoch:
+        return None
+    if left.pmra is None and right.pmra is None:
+        return None
+    towards = left if left.pmra is None else right
+    return float(towards.epoch) if isinstance(towards.epoch, float) else None
+
+
+def compute_motion_bound(
+    table: TableVersion, columns: PositionColumns, epoch: float | None
+) -> float:
+    """Return an upper bound, in arcsec, of how far any row moves to the match epoch."""
+    if epoch is None or columns.pmra is None or columns.pmdec is None or columns.epoch is None:
+        return 0.0
+    largest = [
+        max(abs(bound) for bound in _read_bounds(table, name)) * columns.pm_factor
+        for name in (columns.pmra, columns.pmdec)
+    ]
+    if isinstance(columns.epoch, str):
+        years = max(abs(epoch - year) for year in _read_bounds(table, columns.epoch))
+    else:
+        years = abs(epoch - columns.epoch)
+    return float(compute_motion_bound_arcsec(*largest, years))
+
+
+_NUMERIC = frozenset(role.name for role in ROLES.values() if role.unit and role.name != "time")
+
+
+def _find_epoch(table: TableVersion, known: CatalogRoles) -> str | float | None:
+    """Return the epoch of all rows, or the column that has it."""
+    column = known.get("epoch")
+    if column is None:
+        return known.epoch
+    bounds = table.read_bounds(column)
+    is_constant = bounds is not None and bounds[0] == bounds[1] and not table.count_nulls(column)
+    return bounds[0] if bounds and is_constant else column
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _compute_factor(table: TableVersion, column: str | None, role: str) -> float:
+    """Return the factor from the column's unit to the unit of the role."""
+    unit = table.schema[column].unit if column else None
+    wanted = ROLES[role].unit
+    if column is None or unit is None or wanted is None:
+        return 1.0
+    try:
+        return float(u.Unit(unit).to(u.Unit(wanted)))
+    except (ValueError, u.UnitConversionError) as error:
+        msg = f"Column `{column}` of role `{role}` is in `{unit}`, which is no unit of {wanted}."
+        raise SchemaError(msg) from error
+
+
+def _read_constant_epoch(side: PositionColumns, name: str) -> float:
+    if isinstance(side.epoch, float):
+        return side.epoch
+    what = f"a column (`{side.epoch}`)" if side.epoch else "not known"
+    msg = f"`params.epoch` is `{name}`, but the epoch of the {name} catalog is {what}. Give a year."
+    raise ParameterError(msg)
+
+
+def _read_bounds(table: TableVersion, column: str) -> tuple[float, float]:
+    """Return the bounds of a column: from the log where it has them, else by reading it."""
+    return table.read_bounds(column) or table.scan_bounds(column)

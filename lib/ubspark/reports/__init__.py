@@ -1,0 +1,5 @@
+"""Pages and pictures of a run."""
+
+from ubspark.reports.page import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,58 @@
+"""The HTML page of a run, with its pictures beside it."""
+
+import html
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ubspark.figures import Figure
+from ubspark.reports.draw import draw
+
+__all__ = ["write_report"]
+
+
+def write_report(
+    folder: Path,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    inputs: Mapping[str, Mapping[str, Any]],
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    figures: Mapping[str, Figure],
+    notes: Sequence[str],
+) -> Path:
+    """Write ``report.html`` and a PNG per figure into a folder.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+    """
+    shown = []
+    for name, figure in figures.items():
+        draw(figure).savefig(folder / f"{name}.png", dpi=130)
+        shown.append({"file": f"{name}.png", "title": figure.title, "caption": figure.caption})
+    template = resources.files("ubspark.reports").joinpath("report.html.j2")
+    page = jinja2.Environment(autoescape=True).from_string(template.read_text(encoding="utf-8"))
+    path = folder / "report.html"
+    text = page.render(
+        title=title,
+        facts=facts,
+        inputs=inputs,
+        params=params,
+        metrics={name: _format(value) for name, value in metrics.items()},
+        figures=shown,
+        notes=notes,
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _format(value: float) -> str:
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    return html.escape(f"{value:.6g}")

@@ -1,0 +1,217 @@
+"""The configuration of a job: a YAML file, settings of the command line and the environment."""
+
+import os
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ubspark.errors import InputMissingError, ParameterError
+
+__all__ = [
+    "InputConfig",
+    "JobConfig",
+    "OutputConfig",
+    "ResourceConfig",
+    "RunConfig",
+    "TableRef",
+    "load_job",
+    "parse_job",
+    "validate_model",
+]
+
+M = TypeVar("M", bound=BaseModel)
+
+_ENVIRONMENT = "UBSPARK_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TableRef(_Section):
+    """A table whose path really ends in ``@v3``."""
+
+    path: str
+    version: int | None = None
+
+
+class InputConfig(_Section):
+    """An input: a table, or a file for ``ingest``."""
+
+    table: str | TableRef | None = None
+    #: A file or folder, for jobs that read files.
+    path: str | None = None
+    format: str | None = None
+    #: Options of the format, such as ``hdu``.
+    options: dict[str, str] = Field(default_factory=dict)
+    #: Columns that the output keeps; all by default.
+    columns: list[str] | None = None
+    #: Column roles that win over those of the table.
+    roles: dict[str, str] = Field(default_factory=dict)
+
+
+class OutputConfig(_Section):
+    """An output table and what to do when it is there already."""
+
+    table: str | TableRef
+    mode: Literal["error", "append", "overwrite"] = "error"
+
+
+class ResourceConfig(_Section):
+    """What the run may use; never part of the run key."""
+
+    master: str | None = None
+    memory: str | None = None
+    #: Number of cells, or of sort partitions; chosen from the data by default.
+    cells: int | None = Field(default=None, ge=1)
+    #: Further Spark settings.
+    spark: dict[str, str] = Field(default_factory=dict)
+
+
+class RunConfig(_Section):
+    """Who runs it and under which names it is found again."""
+
+    user: str | None = None
+    group: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class JobConfig(_Section):
+    """A job file."""
+
+    job: str
+    inputs: dict[str, InputConfig] = Field(default_factory=dict)
+    params: dict[str, Any] = Field(default_factory=dict)
+    outputs: dict[str, OutputConfig] = Field(default_factory=dict)
+    resources: ResourceConfig = ResourceConfig()
+    run: RunConfig = RunConfig()
+
+
+def load_job(path: str | Path, settings: Iterable[str] = ()) -> JobConfig:
+    """Read a job file.
+
+    Parameters
+    ----------
+    path
+        YAML file.
+    settings
+        ``section.key=value`` pairs that win over the file; values are YAML.
+
+    Raises
+    ------
+    InputMissingError
+        If the file is not there.
+    ParameterError
+        If it is no YAML, or a key or value is wrong.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        msg = f"The job file `{path}` cannot be read: {error.strerror}."
+        raise InputMissingError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"The job file `{path}` is no UTF-8 text: {error.reason} at byte {error.start}."
+        raise ParameterError(msg) from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        msg = f"The job file `{path}` is no valid YAML{where}: {getattr(error, 'problem', error)}."
+        raise ParameterError(msg) from error
+    if not isinstance(content, dict):
+        msg = f"The job file `{path}` must hold keys such as `job`, `inputs` and `outputs`."
+        raise ParameterError(msg)
+    return parse_job(content, settings)
+
+
+def parse_job(content: Mapping[str, Any], settings: Iterable[str] = ()) -> JobConfig:
+    """Check the content of a job file; see `load_job`."""
+    merged: dict[str, Any] = _read_environment(os.environ)
+    _merge(merged, content)
+    for setting in settings:
+        _merge(merged, _parse_setting(setting))
+    return validate_model(JobConfig, merged)
+
+
+def validate_model(model: type[M], content: Any, prefix: str = "") -> M:
+    """Check content against a model; the first mistake becomes one sentence.
+
+    Raises
+    ------
+    ParameterError
+        Naming the key, what came, and for an unknown key the nearest one.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ParameterError(_describe(model, first, prefix)) from error
+
+
+def _describe(model: type[BaseModel], error: Mapping[str, Any], prefix: str) -> str:
+    path = [str(part) for part in error["loc"] if part not in ("TableRef", "str")]
+    shown = prefix + ".".join(path)
+    if error["type"] == "extra_forbidden":
+        known = _find_keys(model, path[:-1])
+        near = get_close_matches(path[-1], known, n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        return f"`{shown}` is not a key.{hint} Keys here: {', '.join(known)}."
+    if error["type"] == "missing":
+        return f"`{shown}` is missing."
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"`{shown}` {message}."
+    return f"`{shown}`: {message[0].lower()}{message[1:]}, got {error['input']!r}."
+
+
+def _find_keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the keys of the section at a path."""
+    current: Any = model
+    for part in path:
+        fields = getattr(current, "model_fields", None)
+        if fields is None or part not in fields:
+            # A name inside a mapping of sections, such as `inputs.left`.
+            continue
+        annotation = fields[part].annotation
+        arguments = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
+        current = arguments[0] if arguments else annotation
+    return list(getattr(current, "model_fields", {}))
+
+
+def _merge(into: dict[str, Any], content: Mapping[str, Any]) -> None:
+    for key, value in content.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip():
+        msg = f"`--set` takes `section.key=value`, got {setting!r}."
+        raise ParameterError(msg)
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        nested = value
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the defaults that ``UBSPARK_RESOURCES_*`` and ``UBSPARK_RUN_*`` give."""
+    found: dict[str, Any] = {}
+    for section in ("resources", "run"):
+        prefix = f"{_ENVIRONMENT}{section.upper()}_"
+        for key, value in environment.items():
+            if key.startswith(prefix):
+                name = key.removeprefix(prefix).lower()
+                found.setdefault(section, {})[name] = yaml.safe_load(value)
+    return found

@@ -1,0 +1,113 @@
+"""The record of each run, a folder in the home: what it was asked, what came of it.
+
+A record is written before the work starts; a run that was killed is found by its dead process
+and closed by the next command.
+"""
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from ubspark.lineage.spec import FrozenSpec
+
+__all__ = ["Phase", "RunRecord", "create_run_id", "iterate_records"]
+
+#: The phases of IVOA's Universal Worker Service that a run can be in.
+Phase = Literal["EXECUTING", "COMPLETED", "ERROR", "ABORTED"]
+
+
+@dataclass
+class RunRecord:
+    """What is known of one run; `save` writes it to its folder.
+
+    Attributes
+    ----------
+    folder
+        Holds ``record.json``, ``spec.json``, the log and the report.
+    outputs
+        Name to table version, digest, rows.
+    error
+        The sentence a failed run ended with.
+    """
+
+    run_id: str
+    folder: Path
+    job: str
+    key: str
+    phase: Phase = "EXECUTING"
+    mlflow_run: str | None = None
+    started: float = field(default_factory=time.time)
+    ended: float | None = None
+    pid: int = field(default_factory=os.getpid)
+    pid_started: float = field(default_factory=lambda: psutil.Process().create_time())
+    host: str = field(default_factory=socket.gethostname)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
+
+    @classmethod
+    def create(cls, runs: Path, spec: FrozenSpec) -> "RunRecord":
+        """Start a record and write it, with the spec beside it."""
+        run_id = create_run_id()
+        folder = runs / run_id
+        folder.mkdir(parents=True)
+        text = json.dumps(spec.to_json(), indent=2, ensure_ascii=False)
+        (folder / "spec.json").write_text(text, encoding="utf-8")
+        record = cls(run_id, folder, spec.job, spec.key)
+        record.save()
+        return record
+
+    @classmethod
+    def load(cls, folder: Path) -> "RunRecord":
+        """Read the record of a folder."""
+        content = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        return cls(folder=folder, **content)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the run claims to work, but its process on this machine is gone."""
+        if self.phase != "EXECUTING" or self.host != socket.gethostname():
+            return False
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.pid_started) > 1
+        except psutil.NoSuchProcess:
+            return True
+
+    def save(self) -> None:
+        """Write the record so that a reader sees the old one or the new one."""
+        content = {key: value for key, value in vars(self).items() if key != "folder"}
+        part = self.folder / f"record.{os.getpid()}.part"
+        part.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+        part.replace(self.folder / "record.json")
+
+    def end(self, phase: Phase, *, error: str | None = None) -> None:
+        """Close the record."""
+        self.phase, self.error, self.ended = phase, error, time.time()
+        self.save()
+
+
+def create_run_id() -> str:
+    """Return a new id that sorts by time (UUID version 7, RFC 9562)."""
+    millis = int(time.time() * 1000)
+    value = (millis << 80) | (7 << 76) | (secrets.randbits(12) << 64)
+    value |= (2 << 62) | secrets.randbits(62)
+    text = f"{value:032x}"
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def iterate_records(runs: Path) -> Iterator[RunRecord]:
+    """Yield the records of a home, the newest first; a broken one is passed over."""
+    for path in sorted(runs.glob("*/record.json"), reverse=True):
+        try:
+            yield RunRecord.load(path.parent)
+        except (OSError, ValueError, TypeError):
+            continue

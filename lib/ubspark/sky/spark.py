@@ -1,0 +1,64 @@
+"""Where sky geometry meets Spark: columns computed from positions, in Arrow batches."""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from ubspark.columns import HEALPIX_29
+from ubspark.sky.frames import to_icrs
+from ubspark.sky.healpix import compute_healpix_29
+
+__all__ = ["with_healpix_29", "with_icrs"]
+
+
+def with_healpix_29(rows: DataFrame, ra: str, dec: str) -> DataFrame:
+    """Add the spatial index.
+
+    Parameters
+    ----------
+    rows
+        Needs the columns ``ra`` and ``dec``, numbers, ICRS degrees; null and NaN are no position.
+
+    Returns
+    -------
+    DataFrame
+        With ``_healpix_29``, never null. No shuffle.
+    """
+
+    @F.arrow_udf("long")
+    def compute(lon: pa.Array, lat: pa.Array) -> pa.Array:
+        return pa.array(compute_healpix_29(_to_float(lon), _to_float(lat)))
+
+    return rows.withColumn(HEALPIX_29.name, compute(F.col(f"`{ra}`"), F.col(f"`{dec}`")))
+
+
+def with_icrs(rows: DataFrame, lon: str, lat: str, frame: str) -> DataFrame:
+    """Add columns ``ra`` and ``dec``, ICRS degrees, from positions in another frame.
+
+    Parameters
+    ----------
+    rows
+        Needs the columns ``lon`` and ``lat``, degrees in ``frame``.
+
+    Returns
+    -------
+    DataFrame
+        With ``ra`` and ``dec``, null where there is no position. No shuffle.
+    """
+
+    @F.arrow_udf("struct<ra: double, dec: double>")
+    def convert(first: pa.Array, second: pa.Array) -> pa.Array:
+        ra, dec = to_icrs(_to_float(first), _to_float(second), frame)
+        parts = [pa.array(part, from_pandas=True) for part in (ra, dec)]
+        return pa.StructArray.from_arrays(parts, names=["ra", "dec"])
+
+    placed = rows.withColumn("_icrs", convert(F.col(f"`{lon}`"), F.col(f"`{lat}`")))
+    ra, dec = F.col("_icrs.ra"), F.col("_icrs.dec")
+    return placed.withColumn("ra", ra).withColumn("dec", dec).drop("_icrs")
+
+
+def _to_float(values: pa.Array) -> NDArray[np.float64]:
+    found = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(found, dtype=np.float64)
