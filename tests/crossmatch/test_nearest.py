@@ -161,7 +161,7 @@ def test_result_does_not_depend_on_order_or_division(
     again = match(left.take(mixed), right.take(turned), radius_arcsec, indexed=True)
     assert_same(
         Nearest(np.append(turned, -1)[again.right], again.dist_arcsec, again.n_candidates),
-        Nearest(*(column[mixed] for column in whole)),
+        Nearest(whole.right[mixed], whole.dist_arcsec[mixed], whole.n_candidates[mixed]),
     )
     cut = n // 3
     parts = [match(left.take(part), right, radius_arcsec) for part in (slice(cut), slice(cut, n))]

@@ -14,6 +14,7 @@ from ubspark.errors import ParameterError
 from ubspark.sky import (
     compute_healpix_29,
     compute_healpix_29_from_vectors,
+    compute_separation_arcsec,
     find_in_ranges,
     merge_ranges,
     pixel_to_range,
@@ -21,7 +22,7 @@ from ubspark.sky import (
     to_unit_vectors,
 )
 from ubspark.sky.healpix import N_PIXELS_29
-from ubspark.sky.vectors import FloatArray
+from ubspark.sky.vectors import FloatArray, IntArray
 
 ranges_strategy = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=12)
 
@@ -78,6 +79,25 @@ def test_float32_is_cast_first() -> None:
     ra, dec = (column.astype(np.float32) for column in make_positions(500, seed=4))
     wide = compute_healpix_29(ra.astype(np.float64), dec.astype(np.float64))
     np.testing.assert_array_equal(compute_healpix_29(ra, dec), wide)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1.0, 20.0])
+def test_vectors_beside_poles_and_corners_give_the_same_pixels(scale: float) -> None:
+    rng = np.random.default_rng(6)
+    for ra0, dec0 in [(0, 90), (0, -90), (0, 0), (0, 41.8103148958), (45, -41.8103148958)]:
+        dec = dec0 + scale * rng.normal(size=2000)
+        ra, dec = (ra0 + scale * rng.normal(size=2000)) % 360.0, np.where(dec > 90, 180 - dec, dec)
+        dec = np.where(dec < -90, -180 - dec, dec)
+        by_degrees = compute_healpix_29(ra, dec)
+        by_vectors = compute_healpix_29_from_vectors(to_unit_vectors(ra, dec))
+        # Both round near 1e-7 of a pixel, so that edges are seen differently only rarely.
+        assert np.mean(by_degrees != by_vectors) < (0.01 if scale > 1e-8 else 0.2)
+        apart = compute_separation_arcsec(to_centres(by_degrees), to_centres(by_vectors))
+        assert apart.max() < 1e-3
+
+
+def to_centres(healpix: IntArray) -> FloatArray:
+    return np.stack(healpy.pix2vec(1 << 29, healpix, nest=True), axis=1)
 
 
 def test_vectors_give_the_same_pixels_up_to_rounding() -> None:

@@ -7,7 +7,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ubspark.crossmatch.options import PositionColumns
-from ubspark.sky.motion import propagate
+from ubspark.sky.motion import (
+    MISSING_EPOCH,
+    MISSING_PARALLAX,
+    MISSING_PROPER_MOTION,
+    MISSING_RADIAL_VELOCITY,
+    propagate,
+)
 from ubspark.sky.vectors import to_unit_vectors
 
 __all__ = ["Positions", "compute_positions"]
@@ -71,15 +77,23 @@ def compute_positions(
         _to_scaled(rows, columns.rv, columns.rv_factor),
         _compute_years(rows, columns.epoch, epoch),
     )
-    return Positions(ra, dec, moved.vectors, moved.missing)
+    return Positions(ra, dec, moved.vectors, moved.missing & _compute_relevant_bits(columns))
+
+
+def _compute_relevant_bits(columns: PositionColumns) -> int:
+    """Return the bits that mean something: a role that no row has is not missing in a row."""
+    bits = MISSING_PROPER_MOTION
+    bits |= MISSING_PARALLAX if columns.parallax else 0
+    bits |= MISSING_RADIAL_VELOCITY if columns.rv else 0
+    return bits | (MISSING_EPOCH if isinstance(columns.epoch, str) else 0)
 
 
 def _compute_years(
     rows: pa.Table, epoch_of_rows: str | float | None, epoch: float
 ) -> FloatArray | float:
-    """Return the years from each row's epoch to that of the match; a row without one stays."""
+    """Return the years from each row's epoch to that of the match, NaN where a row has none."""
     if isinstance(epoch_of_rows, str):
-        return np.nan_to_num(epoch - _to_float(rows[epoch_of_rows]), nan=0.0)
+        return epoch - _to_float(rows[epoch_of_rows])
     return epoch - float(epoch_of_rows or epoch)
 
 
@@ -88,5 +102,5 @@ def _to_scaled(rows: pa.Table, name: str | None, factor: float) -> FloatArray | 
 
 
 def _to_float(column: pa.ChunkedArray) -> FloatArray:
-    """Return a contiguous float64 array, null as NaN."""
-    return np.ascontiguousarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    """Return a contiguous float64 array of our own, null as NaN; kernels take no read-only view."""
+    return np.require(column.cast(pa.float64()).to_numpy(), np.float64, ["C", "W"])

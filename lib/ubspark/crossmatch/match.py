@@ -163,8 +163,8 @@ class Match:
 def compute_id_keys(ids: pa.ChunkedArray) -> IntArray:
     """Return int64 keys that sort as the identifiers do: numbers by value, text by its bytes."""
     if pa.types.is_integer(ids.type):
-        return np.ascontiguousarray(ids.to_numpy(), dtype=np.int64)
+        return np.require(ids.to_numpy(), np.int64, ["C", "W"])
     if len(ids) == 0:
         return np.zeros(0, dtype=np.int64)
     ranks = pc.rank(ids.combine_chunks(), sort_keys="ascending", tiebreaker="dense")
-    return np.ascontiguousarray(ranks.to_numpy(), dtype=np.int64)
+    return np.require(ranks.to_numpy(), np.int64, ["C", "W"])

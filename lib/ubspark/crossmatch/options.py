@@ -19,10 +19,10 @@ MAX_RADIUS_ARCSEC = 3600.0
 
 #: The left row has no usable position.
 FLAG_LEFT_UNUSABLE = 1
-#: The three bits of ``sky.motion`` (proper motion, parallax, radial velocity missing), left.
+#: The four bits of ``sky.motion`` (proper motion, parallax, radial velocity, epoch missing), left.
 LEFT_MISSING_SHIFT = 1
-#: The same three bits of the right row.
-RIGHT_MISSING_SHIFT = 4
+#: The same four bits of the right row.
+RIGHT_MISSING_SHIFT = 5
 
 How = Literal["inner", "left"]
 

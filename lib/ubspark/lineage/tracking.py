@@ -76,7 +76,6 @@ class Tracker:
         status: RunStatus,
         *,
         run_id: str,
-        spec: FrozenSpec,
         metrics: Mapping[str, float],
         outputs: Mapping[str, OutputRecord],
         artifacts: Path,
@@ -87,7 +86,6 @@ class Tracker:
             {
                 "run": run_id,
                 "status": status,
-                "job": spec.job,
                 "metrics": dict(metrics),
                 "outputs": {name: output.to_json() for name, output in outputs.items()},
                 "artifacts": str(artifacts),

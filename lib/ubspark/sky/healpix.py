@@ -5,13 +5,13 @@ from numpy.typing import ArrayLike
 
 from ubspark.columns import HEALPIX_ORDER, NO_POSITION
 from ubspark.errors import ParameterError
+from ubspark.sky.projection import fill_healpix_29
 from ubspark.sky.vectors import (
     BoolArray,
     FloatArray,
     IntArray,
     is_usable_position,
     to_float_columns,
-    to_ra_dec,
 )
 
 __all__ = [
@@ -83,10 +83,15 @@ def compute_healpix_29_from_vectors(vectors: FloatArray) -> IntArray:
     Returns
     -------
     IntArray
-        Shape (n,), in [0, N_PIXELS_29), or -1 where a part is NaN. It may differ from the index
-        of the degrees that the vector came from by one pixel, 0.4 mas, at the edge of a pixel.
+        Shape (n,), in [0, N_PIXELS_29), or -1 where a part is NaN or inf. It may differ from the
+        index of the degrees that the vector came from by one pixel, 0.4 mas, at its edge.
     """
-    return compute_healpix_29(*to_ra_dec(vectors))
+    unit = np.ascontiguousarray(vectors, dtype=np.float64)
+    index = np.empty(len(unit), dtype=np.int64)
+    with np.errstate(invalid="ignore"):
+        longitude = np.arctan2(*np.ascontiguousarray(unit.T[1::-1]))
+    fill_healpix_29(unit, longitude, index)
+    return index
 
 
 def pixel_to_range(order: int, pixel: ArrayLike) -> IntArray:

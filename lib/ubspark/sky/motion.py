@@ -174,10 +174,9 @@ def _compute_east_north(ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, Fl
 
     They follow from ``ra`` itself, so that a star at a pole moves along its own meridian.
     """
-    equator = to_unit_vectors(ra, np.zeros_like(ra))
-    sin_dec = to_unit_vectors(np.zeros_like(dec), dec)[:, 2]
-    cos_dec = to_unit_vectors(np.zeros_like(dec), dec)[:, 0]
-    cos_ra, sin_ra, zero = equator.T
+    zero = np.zeros_like(ra)
+    cos_ra, sin_ra, _ = to_unit_vectors(ra, zero).T
+    cos_dec, _, sin_dec = to_unit_vectors(zero, dec).T
     east = np.stack([-sin_ra, cos_ra, zero], axis=1)
     north = np.stack([-sin_dec * cos_ra, -sin_dec * sin_ra, cos_dec], axis=1)
     return east, north

@@ -20,7 +20,6 @@ def spark() -> Iterator[SparkSession]:
         SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
         .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.sql.session.timeZone", "America/Lima")
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
@@ -54,6 +53,7 @@ def read(spark: SparkSession, opened: Callable[..., Source]) -> Read:
 
     def read_it(path: Path, nulls: NullRules | None = None, **arguments: Any) -> Rows:
         rows = opened(path, **arguments).to_dataframe(spark, nulls=nulls)
-        return rows.toArrow().to_pylist()
+        result: Rows = rows.toArrow().to_pylist()
+        return result
 
     return read_it

@@ -1,7 +1,7 @@
 """Parquet: what Spark reads, what Arrow must read for it, and notes in the footer."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
+from pyspark.sql import SparkSession
 
 from ubspark.catalogs.sources import Source
+from ubspark.catalogs.sources.parquet import ParquetSource
 from ubspark.errors import SchemaError, SourceError
 
 Open = Callable[..., Source]
@@ -29,8 +31,18 @@ def test_samples_equal_those_of_arrow(data_root: Path, read: Read, name: str) ->
     assert read(path) == pq.read_table(path).to_pylist()
 
 
+@pytest.fixture
+def far_time_zone(spark: SparkSession) -> Iterator[None]:
+    """Put the session into a time zone in which a shift would be seen."""
+    before = spark.conf.get("spark.sql.session.timeZone") or "UTC"
+    spark.conf.set("spark.sql.session.timeZone", "America/Lima")
+    yield
+    spark.conf.set("spark.sql.session.timeZone", before)
+
+
 @pytest.mark.spark
-def test_types_spark_lacks(tmp_path: Path, read: Read, opened: Open) -> None:
+@pytest.mark.usefixtures("far_time_zone")
+def test_types_spark_lacks(tmp_path: Path, read: Read) -> None:
     path = tmp_path / "types.parquet"
     table = pa.table(
         {
@@ -79,8 +91,10 @@ def test_unsigned_types_without_arrow(tmp_path: Path, read: Read, opened: Open) 
     largest = [2**8 - 1, 2**16 - 1, 2**32 - 1, 2**64 - 1]
     columns = [pa.array([value], kind) for value, kind in zip(largest, types, strict=True)]
     pq.write_table(pa.Table.from_arrays(columns, names), path)
-    assert not opened(path).needs_arrow
-    assert [column.type for column in opened(path).columns] == [
+    source = opened(path)
+    assert isinstance(source, ParquetSource)
+    assert not source.needs_arrow
+    assert [column.type for column in source.columns] == [
         pa.int16(),
         pa.int32(),
         pa.int64(),

@@ -1,0 +1,112 @@
+"""The output tables of a run: what is there before, writing, committing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from ubspark.catalogs.commit import TableCommit, commit_files, prepare_folder
+from ubspark.catalogs.delta import is_delta_table, open_table
+from ubspark.catalogs.parquet_sink import ParquetSink
+from ubspark.catalogs.writers import WrittenRows, write_rows
+from ubspark.errors import ConflictError
+from ubspark.lineage.commits import build_commit_record, validate_commit
+from ubspark.lineage.tracking import OutputRecord
+from ubspark.recipes.base import OutputTable
+from ubspark.runtime.freeze import PreparedJob
+from ubspark.runtime.progress import show_tasks
+
+__all__ = ["commit_output", "describe_output", "find_base", "write_output"]
+
+#: How the names of our own files in the folder of a table begin.
+_OURS = ("part-", ".ubspark-", ".part-", "_delta_log")
+
+
+def find_base(job: PreparedJob, name: str, *, replace: bool) -> int:
+    """Return the version an output has now, -1 for none.
+
+    Parameters
+    ----------
+    replace
+        Whether the newest version is this very result, to be computed again.
+
+    Raises
+    ------
+    ConflictError
+        If something is in the way that the mode does not allow to change.
+    """
+    uri, mode = job.get_output_uri(name), job.spec.outputs[name]["mode"]
+    if not is_delta_table(uri):
+        path = Path(uri)
+        if "://" not in uri and path.exists() and any(_foreign_entries(path)):
+            msg = f"`{uri}` is not empty and not a Delta table; choose another output."
+            raise ConflictError(msg)
+        return -1
+    table = open_table(uri)
+    if mode == "error" and not replace:
+        msg = (
+            f"Output table `{uri}` exists already (version {table.version}) and holds another "
+            f"result. Choose another name, or set `outputs.{name}.mode` to overwrite or append."
+        )
+        raise ConflictError(msg)
+    return table.version
+
+
+def write_output(
+    job: PreparedJob, name: str, table: OutputTable, spark: SparkSession
+) -> WrittenRows:
+    """Compute and write the rows of an output; no reader sees them yet."""
+    uri = job.get_output_uri(name)
+    prepare_folder(uri)
+    sink = ParquetSink(uri, table.schema.to_arrow(), table.constraints)
+    with show_tasks(spark, f"{job.spec.job}: {name}"):
+        return write_rows(table.frame, sink, table.task)
+
+
+def commit_output(
+    job: PreparedJob,
+    name: str,
+    table: OutputTable,
+    rows: WrittenRows,
+    *,
+    run_id: str,
+    spark: SparkSession,
+    base: int,
+) -> OutputRecord:
+    """Make the written rows a version of the table, and assert that it says whose it is."""
+    spec = job.spec
+    uri = job.get_output_uri(name)
+    metadata = build_commit_record(spec, run_id=run_id, output=name, digest=rows.digest)
+    mode = spec.outputs[name]["mode"]
+    commit = TableCommit(
+        uri=uri,
+        mode="overwrite" if mode == "error" and base >= 0 else mode,
+        base_version=base,
+        schema=table.schema,
+        properties={**table.properties, "ubspark.job": spec.job},
+        constraints=table.constraints,
+        files=rows.files,
+        app_id=f"ubspark:{spec.key}:{name}",
+        metadata=metadata,
+    )
+    version = commit_files(spark, commit)
+    validate_commit(uri, version, metadata)
+    return describe_output(uri, version, rows_digest=str(rows.digest))
+
+
+def describe_output(uri: str, version: int, *, rows_digest: str) -> OutputRecord:
+    """Return the record of a version."""
+    table = open_table(uri, version=version)
+    return OutputRecord(
+        uri, table.table_id, version, rows_digest, n_rows=table.n_rows, n_bytes=table.n_bytes
+    )
+
+
+def _foreign_entries(path: Path) -> Iterator[Path]:
+    """Yield what a killed run of ours cannot have left in a folder."""
+    if path.is_file():
+        yield path
+        return
+    for entry in path.iterdir():
+        if not entry.name.startswith(_OURS):
+            yield entry

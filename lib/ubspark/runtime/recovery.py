@@ -1,0 +1,93 @@
+"""After a kill: closing the records of dead runs, and finding results that are there already."""
+
+import json
+from typing import Any
+
+from ubspark.catalogs.delta import Commit, is_delta_table, read_history
+from ubspark.lineage.commits import find_made
+from ubspark.lineage.tracking import OutputRecord, Tracker
+from ubspark.runtime.freeze import PreparedJob
+from ubspark.runtime.home import Home
+from ubspark.runtime.outputs import describe_output
+from ubspark.runtime.records import RunRecord, iterate_records
+
+__all__ = ["close_lost_runs", "create_tracker", "find_finished"]
+
+
+def close_lost_runs(home: Home) -> None:
+    """Close the records of runs whose process is gone.
+
+    A run that had committed all its outputs counts as completed: the commit is what matters.
+    """
+    with home.lock("recovery"):
+        for record in iterate_records(home.runs):
+            if record.is_lost:
+                _close(record, home)
+
+
+def find_finished(job: PreparedJob, home: Home) -> RunRecord | None:
+    """Return the run that made every output as its newest data version, if one did."""
+    commits: dict[str, Commit] = {}
+    for name in job.spec.outputs:
+        commit = find_made(job.get_output_uri(name), job.spec.key, name)
+        if commit is None:
+            return None
+        commits[name] = commit
+    runs = {str((commit.record or {}).get("run")) for commit in commits.values()}
+    folder = home.runs / min(runs)
+    outputs = {
+        name: _describe(job.get_output_uri(name), commit).to_json()
+        for name, commit in commits.items()
+    }
+    if (folder / "record.json").is_file():
+        record = RunRecord.load(folder)
+        record.outputs = outputs
+        return record
+    return RunRecord(min(runs), folder, job.spec.job, job.spec.key, "COMPLETED", outputs=outputs)
+
+
+def create_tracker(home: Home, mlflow_run: str | None = None) -> Tracker:
+    """Return a tracker on the store of a home."""
+    return Tracker(
+        home.tracking_uri,
+        artifact_root=home.artifact_root,
+        spool=home.spool,
+        mlflow_run=mlflow_run,
+    )
+
+
+def _close(record: RunRecord, home: Home) -> None:
+    found = _find_commits(record)
+    if found is None:
+        record.end("ERROR", error="The process of this run was killed; nothing was committed.")
+    else:
+        record.outputs = {name: output.to_json() for name, output in found.items()}
+        record.notes.append("Killed after its commit; this record was completed afterwards.")
+        record.end("COMPLETED")
+    if record.mlflow_run is not None:
+        create_tracker(home, record.mlflow_run).finish(
+            "KILLED" if found is None else "FINISHED",
+            run_id=record.run_id,
+            metrics=record.metrics,
+            outputs=found or {},
+            artifacts=record.folder,
+        )
+
+
+def _find_commits(record: RunRecord) -> dict[str, OutputRecord] | None:
+    """Return the outputs that a run committed, or None if any of them is missing."""
+    spec: dict[str, Any] = json.loads((record.folder / "spec.json").read_text(encoding="utf-8"))
+    found = {}
+    for name, output in spec["outputs"].items():
+        uri = output["uri"]
+        commits = read_history(uri) if is_delta_table(uri) else []
+        mine = [commit for commit in commits if (commit.record or {}).get("run") == record.run_id]
+        if not mine:
+            return None
+        found[name] = _describe(uri, mine[0])
+    return found
+
+
+def _describe(uri: str, commit: Commit) -> OutputRecord:
+    digest = str((commit.record or {}).get("digest"))
+    return describe_output(uri, commit.version, rows_digest=digest)
