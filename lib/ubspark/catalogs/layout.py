@@ -86,8 +86,9 @@ class FileLayout:
             Empty, with the right schema, where nothing lies in the ranges.
         """
         wanted = list(dict.fromkeys([HEALPIX_29.name, *columns]))
-        found = self.find_files(ranges)
-        parts = [part for i in found for part in _read_file(self.paths[i], ranges, wanted)]
+        # A refined layout names a file once per row group.
+        paths = dict.fromkeys(self.paths[i] for i in self.find_files(ranges))
+        parts = [part for path in paths for part in _read_file(path, ranges, wanted)]
         if not parts:
             return pa.schema([self.schema.field(name) for name in wanted]).empty_table()
         table = pa.concat_tables(parts)

@@ -1,0 +1,51 @@
+# Two commands from a fresh clone: `make demo` and `make test`. Both set up what they need once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The real data that some tests read; tests whose data is absent skip.
+export UBSPARK_DATA ?= $(CURDIR)/../shared/data
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint typing docs dist lock bench-kernel clean
+
+help:  ## Show the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+
+setup: $(VENV)/.ready  ## Make the virtual environment, find Java, fetch the Delta JARs.
+
+$(VENV)/.ready: requirements/dev.lock pyproject.toml scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)
+
+demo: setup  ## Match Hipparcos to Gaia DR3 and show where everything is.
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: setup lint typing  ## Run what CI runs.
+	$(BIN)/pytest
+
+test-slow: setup  ## Run the tests that take minutes.
+	$(BIN)/pytest -m slow
+
+lint: setup  ## Check style and the direction of imports.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+typing: setup  ## Check types.
+	$(BIN)/mypy
+
+docs: setup  ## Build the documentation; warnings are errors.
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/docs.lock
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+dist: setup  ## Build the wheel and the source archive.
+	$(BIN)/python -m build --no-isolation
+
+lock:  ## Resolve the dependencies again (needs uv).
+	sh scripts/lock.sh
+
+bench-kernel: setup  ## Time the matching kernel beside scipy's k-d tree.
+	$(BIN)/python benchmarks/kernel_nearest.py
+
+clean:  ## Remove what was built; tables and runs stay.
+	rm -rf $(VENV) docs/_build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
