@@ -19,8 +19,8 @@ step ubspark history hip_x_gaia
 cat >&2 <<END
 
 The home folder is $UBSPARK_HOME
-Open the table in TOPCAT or astropy:
-  ubspark show hip_x_gaia --limit 0 --votable hip_x_gaia.vot
+For TOPCAT or astropy (it is an astropy Table, with units):
+  .venv/bin/python -c "import ubspark; ubspark.read_table('hip_x_gaia').write('hip_x_gaia.vot', format='votable')"
 Look at the runs in a browser:
   mlflow ui --backend-store-uri sqlite:///$UBSPARK_HOME/mlflow.db
 END

@@ -126,7 +126,9 @@ class TableVersion:
             return ds.dataset(self.schema.to_arrow().empty_table())
         filesystem, _ = open_filesystem(layout.paths[0])
         paths = [open_filesystem(path)[1] for path in layout.paths]
-        return ds.dataset(paths, schema=self.schema.to_arrow(), filesystem=filesystem, format="parquet")
+        return ds.dataset(
+            paths, schema=self.schema.to_arrow(), filesystem=filesystem, format="parquet"
+        )
 
     def read_layout(self) -> FileLayout:
         """Return the files of a catalog table with their ranges of ``_healpix_29``.
@@ -147,9 +149,7 @@ class TableVersion:
             raise SchemaError(msg)
         root = self.uri.rstrip("/")
         paths = [f"{root}/{unquote(path)}" for path in actions["path"].to_pylist()]
-        low, high = (
-            [actions[name].to_numpy() for name in names] if actions.num_rows else ([], [])
-        )
+        low, high = [actions[name].to_numpy() for name in names] if actions.num_rows else ([], [])
         order = np.lexsort((np.asarray(paths), np.asarray(low, dtype=np.int64)))
         return FileLayout(
             paths=tuple(paths[i] for i in order),

@@ -4,6 +4,7 @@
 and parentheses over the columns of one table. A comparison with NaN or null is false.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from ubspark.errors import ParameterError
 
 __all__ = ["parse_where"]
 
-_BINARY = {
+_BINARY: Mapping[type[exp.Expression], Callable[[Any, Any], Any]] = {
     exp.EQ: lambda a, b: a == b,
     exp.NEQ: lambda a, b: a != b,
     exp.LT: lambda a, b: a < b,
@@ -64,13 +65,13 @@ def parse_where(text: str, schema: TableSchema, *, table: str) -> pc.Expression:
     return _convert(tree, names, text)
 
 
-def _convert(node: exp.Expression, names: dict[str, str], text: str) -> Any:
-    def convert(part: exp.Expression) -> Any:
+def _convert(node: Any, names: dict[str, str], text: str) -> Any:
+    def convert(part: Any) -> Any:
         return _convert(part, names, text)
 
     kind = type(node)
     if kind in _BINARY:
-        return _BINARY[kind](convert(node.left), convert(node.right))
+        return _BINARY[kind](convert(node.this), convert(node.args["expression"]))
     if isinstance(node, exp.Paren):
         return convert(node.this)
     if isinstance(node, exp.Not):

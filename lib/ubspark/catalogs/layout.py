@@ -67,8 +67,14 @@ class FileLayout:
         if not groups:
             return self
         paths, low, high, n_rows, n_bytes = zip(*groups, strict=True)
-        columns = [np.asarray(values, dtype=np.int64) for values in (low, high, n_rows, n_bytes)]
-        return FileLayout(tuple(paths), *columns, schema=self.schema)
+        return FileLayout(
+            tuple(paths),
+            np.asarray(low, dtype=np.int64),
+            np.asarray(high, dtype=np.int64),
+            np.asarray(n_rows, dtype=np.int64),
+            np.asarray(n_bytes, dtype=np.int64),
+            self.schema,
+        )
 
     def read(self, ranges: IntArray, columns: Sequence[str]) -> pa.Table:
         """Read the rows whose index lies in the ranges, sorted by it.
@@ -123,7 +129,8 @@ def _meets(low: IntArray, high: IntArray, ranges: IntArray) -> NDArray[np.bool_]
         return np.zeros(len(low), dtype=bool)
     first = np.searchsorted(ranges[:, 1], low, side="right")
     inside = first < len(ranges)
-    return inside & (ranges[np.minimum(first, len(ranges) - 1), 0] <= high)
+    reaches: NDArray[np.bool_] = ranges[np.minimum(first, len(ranges) - 1), 0] <= high
+    return inside & reaches
 
 
 def _read_footer(path: str) -> list[tuple[int, int, int, int]]:
@@ -164,4 +171,3 @@ def _read_file(path: str, ranges: IntArray, columns: Sequence[str]) -> Iterator[
         table = table.select(list(columns))
         inside = find_in_ranges(table[HEALPIX_29.name].to_numpy(), ranges)
         yield table if inside.all() else table.filter(pa.array(inside))
-

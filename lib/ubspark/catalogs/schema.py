@@ -1,4 +1,4 @@
-"""The schema of a table: Arrow types inside, Delta's JSON in the log, units and UCDs beside both."""
+"""The schema of a table: Arrow types inside, Delta's JSON in the log, units beside both."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -199,7 +199,11 @@ def _widen(arrow: pa.DataType) -> pa.DataType:
         return pa.timestamp("us", tz="UTC")
     if pa.types.is_dictionary(arrow):
         return _widen(arrow.value_type)
-    if pa.types.is_list(arrow) or pa.types.is_large_list(arrow) or pa.types.is_fixed_size_list(arrow):
+    if (
+        pa.types.is_list(arrow)
+        or pa.types.is_large_list(arrow)
+        or pa.types.is_fixed_size_list(arrow)
+    ):
         return pa.list_(_widen(arrow.value_type))
     if pa.types.is_struct(arrow):
         return pa.struct([pa.field(part.name, _widen(part.type)) for part in arrow])

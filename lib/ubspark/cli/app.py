@@ -30,7 +30,7 @@ app.command()(tables.history)
 app.command()(doctor.doctor)
 
 
-def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
+def _print_version(value: bool) -> None:
     if value:
         typer.echo(f"ubspark {__version__}")
         raise typer.Exit
@@ -38,7 +38,7 @@ def _print_version(value: bool) -> None:  # noqa: FBT001 - typer calls it so
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(  # noqa: FBT001
+    version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
 ) -> None:

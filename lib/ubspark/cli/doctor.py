@@ -44,7 +44,9 @@ def doctor(
     if json:
         print_json([vars(check) for check in checks])
     else:
-        marks = (("ok" if check.is_good else "FAILS", check.name, check.finding) for check in checks)
+        marks = (
+            ("ok" if check.is_good else "FAILS", check.name, check.finding) for check in checks
+        )
         print_table(("", "check", "found"), marks)
     if not all(check.is_good for check in checks):
         raise typer.Exit(2)
@@ -58,7 +60,9 @@ def _run_checks() -> Iterator[_Check]:
     fits = pyspark.startswith("4.2.") and delta == "4.4.0"
     yield _Check("Spark and Delta", fits, f"pyspark {pyspark}, delta-spark {delta}")
     missing = find_missing_jars()
-    found = ", ".join(jar.file_name for jar in missing) + " missing or altered; `ubspark doctor --fix`"
+    found = (
+        ", ".join(jar.file_name for jar in missing) + " missing or altered; `ubspark doctor --fix`"
+    )
     yield _Check("JARs", not missing, found if missing else f"complete in {find_jar_folder()}")
     foreign = _find_foreign_delta()
     yield _Check("one Delta only", not foreign, ", ".join(foreign) or "yes")
@@ -74,7 +78,9 @@ def _find_foreign_delta() -> list[str]:
     """Return Delta JARs of other versions that would come first or second by chance."""
     known = {"delta-spark_4.2_2.13-4.4.0.jar", "delta-storage-4.4.0.jar"}
     folder = find_jar_folder()
-    found = [p.name for stem in ("delta-spark", "delta-storage") for p in folder.glob(f"{stem}*.jar")]
+    found = [
+        p.name for stem in ("delta-spark", "delta-storage") for p in folder.glob(f"{stem}*.jar")
+    ]
     return sorted(set(found) - known)
 
 

@@ -46,7 +46,9 @@ def plan(file: JobFile, settings: Setting = None, json: Json = False) -> None:
 
 
 def ingest(
-    source: Annotated[str, typer.Argument(help="File or folder: Parquet, CSV, ECSV, FITS, VOTable.")],
+    source: Annotated[
+        str, typer.Argument(help="File or folder: Parquet, CSV, ECSV, FITS, VOTable.")
+    ],
     table: Annotated[str, typer.Argument(help="Name or path of the table to make.")],
     id: Annotated[str | None, typer.Option(help="Column of the identifier.")] = None,  # noqa: A002
     ra: Annotated[str | None, typer.Option(help="Column of the right ascension.")] = None,

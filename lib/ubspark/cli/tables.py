@@ -56,9 +56,7 @@ def show(
         address.to_uri(Home.find().warehouse), version=address.version, name=address.place
     )
     if schema:
-        facts = [
-            (c.name, str(c.type), c.unit, c.ucd, c.description) for c in opened.schema.columns
-        ]
+        facts = [(c.name, str(c.type), c.unit, c.ucd, c.description) for c in opened.schema.columns]
         _print(("column", "type", "unit", "ucd", "description"), facts, json=json)
         return
     names = [name.strip() for name in columns.split(",")] if columns else list(opened.schema.names)
@@ -98,7 +96,17 @@ def history(table: Table, json: Json = False) -> None:
                 record.get("digest"),
             )
         )
-    header = ("version", "time (UTC)", "operation", "job", "run", "user", "code", "inputs", "digest")
+    header = (
+        "version",
+        "time (UTC)",
+        "operation",
+        "job",
+        "run",
+        "user",
+        "code",
+        "inputs",
+        "digest",
+    )
     _print(header, rows, json=json)
 
 

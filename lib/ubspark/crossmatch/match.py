@@ -1,4 +1,4 @@
-"""Matching one cell: read it and its ring, move both sides to one epoch, pair, describe the pairs."""
+"""Matching one cell: read it and its ring, move both sides to one epoch, pair them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,7 +108,9 @@ class Match:
             left_healpix=healpix,
         )
         is_matched = found.right >= 0
-        kept = np.arange(left.num_rows) if self.options.how == "left" else np.flatnonzero(is_matched)
+        kept = (
+            np.arange(left.num_rows) if self.options.how == "left" else np.flatnonzero(is_matched)
+        )
         rows = self._assemble(left, right, here, there, kept, found)
         order = pc.sort_indices(
             rows, sort_keys=[(HEALPIX_29.name, "ascending"), (LEFT_ID.name, "ascending")]

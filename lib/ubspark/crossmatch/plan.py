@@ -197,5 +197,5 @@ def _batch(work: FloatArray, parallelism: int) -> IntArray:
     # One row more per cell, so that cells thought empty are spread too.
     cumulative = np.cumsum(work + 1.0)
     targets = cumulative[-1] * np.arange(1, n_tasks) / n_tasks
-    inner = np.searchsorted(cumulative, targets, side="left") + 1
+    inner = np.searchsorted(cumulative - (work + 1.0) / 2, targets)
     return np.unique(np.concatenate([[0], inner, [n_cells]])).astype(np.int64)

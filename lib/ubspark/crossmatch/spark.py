@@ -5,6 +5,7 @@ No row passes through a shuffle or the JVM on its way in: a task opens the files
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +65,7 @@ class MatchSummary:
         separations = cell.rows["dist_arcsec"].drop_null().to_numpy()
         self.counts += np.histogram(separations, self.edges_arcsec)[0]
 
-    def __iadd__(self, other: "MatchSummary") -> "MatchSummary":
+    def __iadd__(self, other: "MatchSummary") -> Self:
         """Add the summary of other cells of the same match."""
         self.counts += other.counts
         self.n_unusable += other.n_unusable

@@ -1,0 +1,1 @@
+"""What is remembered of a run, in commits and in MLflow."""

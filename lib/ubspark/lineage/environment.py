@@ -25,7 +25,8 @@ def describe_code() -> dict[str, Any]:
     baked = package / "_build.json"
     code: dict[str, Any] = {"version": __version__, "sha256": _hash_package(package)}
     if baked.is_file():
-        return code | json.loads(baked.read_text(encoding="utf-8"))
+        built: dict[str, Any] = json.loads(baked.read_text(encoding="utf-8"))
+        return code | built
     revision = _ask_git(package, "rev-parse", "HEAD")
     if revision:
         changed = _ask_git(package, "status", "--porcelain", "--", ".")
@@ -60,7 +61,11 @@ def _hash_package(package: Path) -> str:
 def _ask_git(folder: Path, *words: str) -> str | None:
     try:
         answer = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

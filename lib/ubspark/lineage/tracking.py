@@ -100,7 +100,7 @@ class Tracker:
                 self._send(self._waiting[0])
                 self._waiting.pop(0)
         # Whatever goes wrong in a tracking store is no reason to lose a run.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self._spool.mkdir(parents=True, exist_ok=True)
             path = self._spool / f"{content['run']}.json"
             path.write_text(json.dumps(self._waiting), encoding="utf-8")
@@ -114,7 +114,7 @@ class Tracker:
         os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        from mlflow import MlflowClient  # noqa: PLC0415 - takes seconds; most commands do without
+        from mlflow import MlflowClient
 
         client = MlflowClient(self._tracking_uri)
         if message["event"] == "start":
@@ -162,9 +162,9 @@ def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:
 
 def _to_dataset(name: str, record: Mapping[str, Any], *, context: str = "input") -> Any:
     """Return an MLflow dataset of a table version or of files; no Spark job is run for it."""
-    from mlflow.data.delta_dataset_source import DeltaDatasetSource  # noqa: PLC0415
-    from mlflow.data.meta_dataset import MetaDataset  # noqa: PLC0415
-    from mlflow.entities import DatasetInput, InputTag  # noqa: PLC0415
+    from mlflow.data.delta_dataset_source import DeltaDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.entities import DatasetInput, InputTag
 
     tags = {"mlflow.data.context": context, "ubspark.role": name}
     if record["kind"] == "delta":
@@ -174,7 +174,7 @@ def _to_dataset(name: str, record: Mapping[str, Any], *, context: str = "input")
         digest = f"v{record['version']}-{record['table_id']}"
         tags |= {"ubspark.table_id": record["table_id"], "ubspark.version": str(record["version"])}
     else:
-        from mlflow.data.sources import LocalArtifactDatasetSource  # noqa: PLC0415
+        from mlflow.data.sources import LocalArtifactDatasetSource
 
         source = LocalArtifactDatasetSource(record["uri"])
         title, digest = Path(record["uri"]).name, record["digest"]

@@ -118,12 +118,15 @@ class Recipe(Protocol):
     inputs: Mapping[str, str]
     #: Names of the outputs.
     outputs: Sequence[str]
-    params: type[Params]
+    #: Model of the parameters, a subclass of `Params`.
+    params: Any
 
     def resolve(self, inputs: Mapping[str, JobInput], params: Any) -> Any:
         """Return the parameters with everything automatic made explicit; check them."""
 
-    def plan(self, inputs: Mapping[str, JobInput], params: Any, *, n_cells: int | None) -> list[Fact]:
+    def plan(
+        self, inputs: Mapping[str, JobInput], params: Any, *, n_cells: int | None
+    ) -> list[Fact]:
         """Return what the job would read and do."""
 
     def run(self, inputs: Mapping[str, JobInput], params: Any, workspace: Workspace) -> JobResult:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from astropy import units as u
 
 from ubspark.catalogs.delta import TableVersion
 from ubspark.catalogs.parquet_sink import Constraint
@@ -17,7 +16,7 @@ from ubspark.crossmatch.options import MatchOptions, PositionColumns
 from ubspark.crossmatch.plan import CellPlan, plan_cells
 from ubspark.crossmatch.spark import MAP_ORDER, MatchSummary, MatchTask, create_task_frame
 from ubspark.errors import ParameterError, SchemaError
-from ubspark.figures import Histogram, SkyMap
+from ubspark.figures import Figure, Histogram, SkyMap
 from ubspark.recipes.base import (
     Fact,
     JobInput,
@@ -42,8 +41,8 @@ class CrossmatchParams(Params):
     select: Literal["nearest"] = "nearest"
     #: ``inner`` keeps matched left rows, ``left`` all.
     how: Literal["inner", "left"] = "inner"
-    #: Julian year to match at; ``left``, ``right``, ``none``; ``auto``: where the epochs differ, that of the side
-    #: without proper motions, else the right one's.
+    #: Julian year to match at, ``left``, ``right`` or ``none``. ``auto``: where the epochs differ,
+    #: that of the side without proper motions, else the right one's.
     epoch: float | Literal["auto", "left", "right", "none"] = "auto"
     #: Leave out the columns of the catalogs; keep identifiers, separation and flags.
     association_only: bool = False
@@ -60,9 +59,7 @@ class Crossmatch:
     outputs: Sequence[str] = ("matches",)
     params = CrossmatchParams
 
-    def resolve(
-        self, inputs: Mapping[str, JobInput], params: CrossmatchParams
-    ) -> CrossmatchParams:
+    def resolve(self, inputs: Mapping[str, JobInput], params: CrossmatchParams) -> CrossmatchParams:
         """Turn the epoch into a year, name the suffixes, and check columns and units."""
         left, right = (self._columns(inputs[name]) for name in ("left", "right"))
         epoch = resolve_epoch(params.epoch, left, right)
@@ -132,7 +129,8 @@ class Crossmatch:
             renamed = self._rename(inputs, params)[name]
             pairs = [(column, renamed.get(column, column)) for column in payload]
             sides.append(Side(table.read_layout().refine(), columns, pairs, motion))
-        return Match(*sides, MatchOptions(params.radius, params.how, epoch))
+        left, right = sides
+        return Match(left, right, MatchOptions(params.radius, params.how, epoch))
 
     def _cut(
         self, match: Match, params: CrossmatchParams, n_cells: int | None, *, parallelism: int
@@ -181,9 +179,7 @@ class Crossmatch:
             }
         return renamed
 
-    def _describe(
-        self, inputs: Mapping[str, JobInput], params: CrossmatchParams
-    ) -> TableSchema:
+    def _describe(self, inputs: Mapping[str, JobInput], params: CrossmatchParams) -> TableSchema:
         """Return the schema of the matches."""
         ids = {
             LEFT_ID.name: _id_column(inputs["left"], self._columns(inputs["left"])),
@@ -197,8 +193,8 @@ class Crossmatch:
         renamed = self._rename(inputs, params)
         for name in ("left", "right"):
             schema = _table(inputs[name]).schema
-            for column in self._payload(inputs[name], params):
-                columns.append(schema[column].rename(renamed[name].get(column, column)))
+            for own in self._payload(inputs[name], params):
+                columns.append(schema[own].rename(renamed[name].get(own, own)))
         names = [column.name.lower() for column in columns]
         for name in names:
             if names.count(name) > 1:
@@ -224,6 +220,8 @@ class Crossmatch:
 
 
 CROSSMATCH = Crossmatch()
+#: A share of fewer rows is noise.
+_ROWS_PER_MAP_PIXEL = 20
 
 
 def _table(given: JobInput) -> TableVersion:
@@ -239,7 +237,9 @@ def _id_column(given: JobInput, columns: PositionColumns) -> TableColumn:
 
 def _estimate_width(table: TableVersion, payload: tuple[str, ...]) -> float:
     """Return the bytes of a row in memory, text and lists guessed."""
-    widths = (getattr(table.schema[name].type, "bit_width", 0) for name in payload if _flat(table, name))
+    widths = (
+        getattr(table.schema[name].type, "bit_width", 0) for name in payload if _flat(table, name)
+    )
     texts = sum(not _flat(table, name) for name in payload)
     return 64 + sum(widths) / 8 + 40 * texts
 
@@ -249,6 +249,22 @@ def _flat(table: TableVersion, name: str) -> bool:
         return bool(table.schema[name].type.bit_width)
     except ValueError:
         return False
+
+
+def _map_fraction(total: MatchSummary) -> SkyMap:
+    """Return the map of the match fraction, as fine as the rows allow."""
+    n_left, n_matched = (np.zeros(12 * 4**MAP_ORDER, dtype=np.int64) for _ in range(2))
+    for counts, pixels in ((n_left, total.n_left), (n_matched, total.n_matched)):
+        counts[list(pixels)] = list(pixels.values())
+    order = MAP_ORDER
+    while order > 0 and n_left.sum() < _ROWS_PER_MAP_PIXEL * np.count_nonzero(n_left):
+        n_left, n_matched = (counts.reshape(-1, 4).sum(axis=1) for counts in (n_left, n_matched))
+        order -= 1
+    share = np.full(len(n_left), np.nan)
+    np.divide(n_matched, n_left, out=share, where=n_left > 0)
+    title = "Share of left rows with a match"
+    caption = f"HEALPix order {order}; {n_left.sum():,} left rows."
+    return SkyMap(title, "matched / all", order, share, caption)
 
 
 def _summarise(match: Match, plan: CellPlan, written: WrittenRows) -> Summary:
@@ -267,21 +283,17 @@ def _summarise(match: Match, plan: CellPlan, written: WrittenRows) -> Summary:
         "tasks": plan.n_tasks,
         "ring_arcsec": match.ring_arcsec,
     }
-    share = np.full(12 * 4**MAP_ORDER, np.nan)
-    for pixel, n in total.n_left.items():
-        share[pixel] = total.n_matched.get(pixel, 0) / n
-    figures = {
+    figures: dict[str, Figure] = {
         "separations": Histogram(
             "Separation of the matches", "separation [arcsec]", total.edges_arcsec, total.counts
         ),
-        "match_fraction": SkyMap(
-            "Share of left rows with a match", "matched / all", MAP_ORDER, share
-        ),
+        "match_fraction": _map_fraction(total),
     }
-    notes = [
+    ring = (
         f"Right rows were read to {match.ring_arcsec:.6g} arcsec around each left row: the radius "
-        f"and the largest motion of the right catalog; the match is complete for this radius.",
-    ]
+        f"and the largest motion of the right catalog; the match is complete for this radius."
+    )
+    notes = [ring]
     if total.n_unusable:
         notes.append(f"{total.n_unusable} left rows have no usable position; they match nothing.")
     return Summary(metrics, figures, notes)

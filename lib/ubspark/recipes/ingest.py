@@ -129,9 +129,7 @@ class Ingest:
             .repartitionByRange(n_partitions, F.col(HEALPIX_29.name), F.col(f"`{roles['id']}`"))
             .sortWithinPartitions(HEALPIX_29.name, f"`{roles['id']}`")
         )
-        properties = CatalogRoles(
-            roles, params.epoch, params.pm_includes_cos_dec
-        ).to_properties()
+        properties = CatalogRoles(roles, params.epoch, params.pm_includes_cos_dec).to_properties()
         table = OutputTable(
             frame=ordered,
             task=_CountRows(),

@@ -86,8 +86,8 @@ def resolve_epoch(
         for name, side in sides.items():
             if side.pmra is not None and side.epoch is None:
                 msg = (
-                    f"`params.epoch` is {epoch}, but the epoch of the {name} catalog's positions is "
-                    f"not known. Ingest it with `--epoch YEAR`."
+                    f"`params.epoch` is {epoch}, but the epoch of the {name} catalog's positions "
+                    f"is not known. Ingest it with `--epoch YEAR`."
                 )
                 raise ParameterError(msg)
         return float(epoch)
@@ -114,7 +114,7 @@ def compute_motion_bound(
         years = max(abs(epoch - year) for year in _read_bounds(table, columns.epoch))
     else:
         years = abs(epoch - columns.epoch)
-    return float(compute_motion_bound_arcsec(*largest, years))
+    return float(compute_motion_bound_arcsec(largest[0], largest[1], years))
 
 
 _NUMERIC = frozenset(role.name for role in ROLES.values() if role.unit and role.name != "time")
@@ -131,7 +131,9 @@ def _find_epoch(table: TableVersion, known: CatalogRoles) -> str | float | None:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )
 
 
 def _compute_factor(table: TableVersion, column: str | None, role: str) -> float:

@@ -35,10 +35,11 @@ def describe_failure(error: BaseException) -> UbsparkError:
         if sign in text:
             return TransientError(sentence)
     last = _LAST_ERROR.findall(text)
-    shown = (last[-1] if last else text.strip().splitlines()[0] if text.strip() else repr(error))
+    shown = last[-1] if last else text.strip().splitlines()[0] if text.strip() else repr(error)
     return UbsparkError(f"The job failed: {shown.rstrip('.')}. The log of the run has the rest.")
 
 
+_JAVA_KILLED = "The Java process was killed; nothing was committed. Run again."
 _SIGNS = {
     "No space left on device": "The disk is full; nothing was committed. Free some and run again.",
     "Read-only file system": "The file system is read-only; nothing was committed.",
@@ -49,6 +50,6 @@ _SIGNS = {
     "Python worker exited unexpectedly": (
         "A Python worker was killed, perhaps for lack of memory; nothing was committed. Run again."
     ),
-    "Answer from Java side is empty": "The Java process was killed; nothing was committed. Run again.",
-    "Connection refused": "The Java process was killed; nothing was committed. Run again.",
+    "Answer from Java side is empty": _JAVA_KILLED,
+    "Connection refused": _JAVA_KILLED,
 }

@@ -68,9 +68,7 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
     spec = FrozenSpec(
         job=recipe.name,
         job_version=recipe.version,
-        inputs={
-            name: _record_input(opened[name], config.inputs[name]) for name in recipe.inputs
-        },
+        inputs={name: _record_input(opened[name], config.inputs[name]) for name in recipe.inputs},
         params=params.model_dump(mode="json"),
         outputs=outputs,
         resources=config.resources.model_dump(mode="json", exclude_none=True),
@@ -95,14 +93,12 @@ def find_recipe(job: str) -> Recipe:
     raise ParameterError(msg)
 
 
-def _validate_names(
-    section: str, given: Mapping[str, Any], known: Any, job: str
-) -> None:
+def _validate_names(section: str, given: Mapping[str, Any], known: Any, job: str) -> None:
     for name in given:
         if name not in known:
             near = get_close_matches(name, list(known), n=1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
-            msg = f"`{section}.{name}` is not known to the job {job}.{hint} It has: {', '.join(known)}."
+            msg = f"The job {job} has no `{section}.{name}`.{hint} It has: {', '.join(known)}."
             raise ParameterError(msg)
     for name in known:
         if name not in given:
@@ -120,9 +116,7 @@ def _to_address(table: str | TableRef, key: str) -> TableAddress:
         raise ParameterError(msg) from error
 
 
-def _open_input(
-    name: str, kind: str, given: InputConfig, home: Home, scratch: Path
-) -> JobInput:
+def _open_input(name: str, kind: str, given: InputConfig, home: Home, scratch: Path) -> JobInput:
     if kind == "file":
         if given.path is None:
             msg = f"`inputs.{name}.path` is missing; it names the file or folder to read."
@@ -135,9 +129,7 @@ def _open_input(
         msg = f"`inputs.{name}.table` is missing; it names a table such as `gaia_dr3@v0`."
         raise ParameterError(msg)
     address = _to_address(given.table, f"inputs.{name}.table")
-    table = open_table(
-        address.to_uri(home.warehouse), version=address.version, name=address.place
-    )
+    table = open_table(address.to_uri(home.warehouse), version=address.version, name=address.place)
     columns = None if given.columns is None else tuple(given.columns)
     return JobInput(
         name, table=table, columns=columns, roles=given.roles, short_name=address.short_name
@@ -146,7 +138,7 @@ def _open_input(
 
 def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
     if opened.source is not None:
-        options = {"format": opened.source.format, **given.options}
+        options: dict[str, Any] = {"format": opened.source.format, **given.options}
         manifest = compute_manifest(opened.source.files)
         return FileInput(str(Path(opened.source.path).absolute()), manifest, options)
     table = opened.table

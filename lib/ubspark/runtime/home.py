@@ -48,7 +48,11 @@ class Home:
     @property
     def artifact_root(self) -> str | None:
         """Where artifacts of new experiments go; None leaves it to a tracking server."""
-        return (self.path / "mlartifacts").as_uri() if "MLFLOW_TRACKING_URI" not in os.environ else None
+        return (
+            (self.path / "mlartifacts").as_uri()
+            if "MLFLOW_TRACKING_URI" not in os.environ
+            else None
+        )
 
     def validate_writable(self) -> None:
         """Make the folders, and write and remove a file.

@@ -163,7 +163,9 @@ def fetch_jars() -> list[Jar]:
         for jar in missing:
             found = Path(scratch) / "jars" / f"{jar.group}_{jar.file_name}"
             if _hash(found) != jar.sha256:
-                msg = f"The JAR {jar.coordinates} was not found, or its content is not the known one."
+                msg = (
+                    f"The JAR {jar.coordinates} was not found, or its content is not the known one."
+                )
                 raise TransientError(msg)
             _install(found, find_jar_folder() / jar.file_name)
     return missing

@@ -3,22 +3,24 @@
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from importlib import resources
+from typing import Any
 
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
 from ubspark.errors import ParameterError, TransientError
 from ubspark.runtime.config import ResourceConfig
-from ubspark.runtime.java import validate_java
 from ubspark.runtime.jars import validate_jars
+from ubspark.runtime.java import validate_java
 
 __all__ = ["SPARK_SETTINGS", "build_session", "is_under_spark_submit"]
 
 _log = logging.getLogger(__name__)
 
 #: Settings that the jobs rely on; ``conf/spark-defaults.conf`` holds the same for spark-submit.
-SPARK_SETTINGS = {
+SPARK_SETTINGS: Mapping[str, str] = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
@@ -56,12 +58,12 @@ def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSes
     """
     active = SparkSession.getActiveSession()
     if active is not None:
-        _log_difference(active.sparkContext.master, resources_asked)
+        _log_difference(active.sparkContext.master or "", resources_asked)
         _validate_active(active)
         return active
-    builder = SparkSession.builder.appName(app_name).config(map=SPARK_SETTINGS)
+    builder = SparkSession.builder.appName(app_name).config(map=dict(SPARK_SETTINGS))
     if is_under_spark_submit():
-        _log_difference(SparkConf().get("spark.master", ""), resources_asked)
+        _log_difference(SparkConf().get("spark.master", "") or "", resources_asked)
     else:
         java = validate_java()
         validate_jars()
@@ -71,7 +73,7 @@ def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSes
         builder = builder.master(resources_asked.master or _DEFAULT_MASTER).config(
             map=_local_settings(resources_asked)
         )
-    builder = builder.config(map=resources_asked.spark)
+    builder = builder.config(map=dict(resources_asked.spark))
     try:
         session = builder.getOrCreate()
     except Exception as error:
@@ -82,10 +84,10 @@ def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSes
     return session
 
 
-def _local_settings(asked: ResourceConfig) -> dict[str, str]:
+def _local_settings(asked: ResourceConfig) -> dict[str, Any]:
     """Return settings that only count before the JVM starts."""
     log4j = resources.files("ubspark.runtime") / "log4j2.properties"
-    settings = {
+    settings: dict[str, Any] = {
         "spark.driver.memory": asked.memory or _DEFAULT_MEMORY,
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log4j}",
         "spark.ui.enabled": "false",

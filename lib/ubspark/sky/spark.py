@@ -1,16 +1,22 @@
 """Where sky geometry meets Spark: columns computed from positions, in Arrow batches."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import arrow_udf
 
 from ubspark.columns import HEALPIX_29
 from ubspark.sky.frames import to_icrs
 from ubspark.sky.healpix import compute_healpix_29
 
 __all__ = ["with_healpix_29", "with_icrs"]
+
+#: The stubs of Spark 4.2 know only some shapes of Arrow functions.
+_arrow_udf: Any = arrow_udf
 
 
 def with_healpix_29(rows: DataFrame, ra: str, dec: str) -> DataFrame:
@@ -27,11 +33,11 @@ def with_healpix_29(rows: DataFrame, ra: str, dec: str) -> DataFrame:
         With ``_healpix_29``, never null. No shuffle.
     """
 
-    @F.arrow_udf("long")
     def compute(lon: pa.Array, lat: pa.Array) -> pa.Array:
         return pa.array(compute_healpix_29(_to_float(lon), _to_float(lat)))
 
-    return rows.withColumn(HEALPIX_29.name, compute(F.col(f"`{ra}`"), F.col(f"`{dec}`")))
+    index = _arrow_udf(compute, "long")
+    return rows.withColumn(HEALPIX_29.name, index(F.col(f"`{ra}`"), F.col(f"`{dec}`")))
 
 
 def with_icrs(rows: DataFrame, lon: str, lat: str, frame: str) -> DataFrame:
@@ -48,13 +54,13 @@ def with_icrs(rows: DataFrame, lon: str, lat: str, frame: str) -> DataFrame:
         With ``ra`` and ``dec``, null where there is no position. No shuffle.
     """
 
-    @F.arrow_udf("struct<ra: double, dec: double>")
     def convert(first: pa.Array, second: pa.Array) -> pa.Array:
         ra, dec = to_icrs(_to_float(first), _to_float(second), frame)
         parts = [pa.array(part, from_pandas=True) for part in (ra, dec)]
         return pa.StructArray.from_arrays(parts, names=["ra", "dec"])
 
-    placed = rows.withColumn("_icrs", convert(F.col(f"`{lon}`"), F.col(f"`{lat}`")))
+    to_struct = _arrow_udf(convert, "struct<ra: double, dec: double>")
+    placed = rows.withColumn("_icrs", to_struct(F.col(f"`{lon}`"), F.col(f"`{lat}`")))
     ra, dec = F.col("_icrs.ra"), F.col("_icrs.dec")
     return placed.withColumn("ra", ra).withColumn("dec", dec).drop("_icrs")
 
