@@ -72,9 +72,9 @@ def moved(hipparcos: dict[str, np.ndarray]) -> SkyCoord:
         # one keeps ERFA from seeing speeds close to that of light.
         distance=np.full(len(hipparcos["hip"]), 10.0) * u.pc,
         radial_velocity=np.zeros(len(hipparcos["hip"])) * u.km / u.s,
-        obstime=Time(1991.25, format="jyear", scale="tcb"),
+        obstime=Time(1991.25, format="jyear", scale="tdb"),
     )
-    return stars.apply_space_motion(new_obstime=Time(2016.0, format="jyear", scale="tcb"))
+    return stars.apply_space_motion(new_obstime=Time(2016.0, format="jyear", scale="tdb"))
 
 
 def test_every_published_pair_within_the_radius_is_found(
