@@ -9,12 +9,14 @@ __all__ = [
     "HEALPIX_29",
     "HEALPIX_ORDER",
     "LEFT_ID",
+    "MJD_UNITS",
     "NO_POSITION",
     "N_CANDIDATES",
     "PA_DEG",
     "RANK",
     "RIGHT_ID",
     "ROLES",
+    "YEAR_UNITS",
     "Column",
     "Role",
 ]
@@ -96,6 +98,11 @@ ASSOCIATION_COLUMNS = (
     FLAGS,
 )
 
+#: Units that make an epoch an MJD.
+MJD_UNITS = frozenset({"d", "day", "days", "mjd"})
+#: Units that make an epoch a Julian year, beside none.
+YEAR_UNITS = frozenset({"yr", "year", "years", "jyear", "a"})
+
 ROLES = {
     role.name: role
     for role in (
@@ -105,7 +112,7 @@ ROLES = {
         Role("ra_error", "mas", "standard error of ra times cos(dec)"),
         Role("dec_error", "mas", "standard error of dec"),
         Role("ra_dec_corr", None, "correlation of the errors of ra and dec"),
-        Role("epoch", "yr", "epoch of the position, Julian year"),
+        Role("epoch", "yr", "epoch of the position, Julian year, or MJD where its unit is days"),
         Role("pmra", "mas/yr", "proper motion in ra"),
         Role("pmdec", "mas/yr", "proper motion in dec"),
         Role("parallax", "mas", "parallax"),

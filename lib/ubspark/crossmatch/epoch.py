@@ -13,6 +13,7 @@ from ubspark.sky.motion import (
     MISSING_PROPER_MOTION,
     MISSING_RADIAL_VELOCITY,
     propagate,
+    to_julian_year,
 )
 from ubspark.sky.vectors import to_unit_vectors
 
@@ -75,7 +76,7 @@ def compute_positions(
         pmdec,
         _to_scaled(rows, columns.parallax, columns.parallax_factor),
         _to_scaled(rows, columns.rv, columns.rv_factor),
-        _compute_years(rows, columns.epoch, epoch),
+        _compute_years(rows, columns, epoch),
     )
     return Positions(ra, dec, moved.vectors, moved.missing & _compute_relevant_bits(columns))
 
@@ -88,13 +89,12 @@ def _compute_relevant_bits(columns: PositionColumns) -> int:
     return bits | (MISSING_EPOCH if isinstance(columns.epoch, str) else 0)
 
 
-def _compute_years(
-    rows: pa.Table, epoch_of_rows: str | float | None, epoch: float
-) -> FloatArray | float:
+def _compute_years(rows: pa.Table, columns: PositionColumns, epoch: float) -> FloatArray | float:
     """Return the years from each row's epoch to that of the match, NaN where a row has none."""
-    if isinstance(epoch_of_rows, str):
-        return epoch - _to_float(rows[epoch_of_rows])
-    return epoch - float(epoch_of_rows or epoch)
+    if isinstance(columns.epoch, str):
+        years = _to_float(rows[columns.epoch])
+        return epoch - (to_julian_year(years) if columns.epoch_is_mjd else years)
+    return epoch - float(columns.epoch or epoch)
 
 
 def _to_scaled(rows: pa.Table, name: str | None, factor: float) -> FloatArray | None:

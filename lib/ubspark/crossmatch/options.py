@@ -46,7 +46,9 @@ class PositionColumns:
     rv, rv_factor
         Column and factor to km/s.
     epoch
-        A column of Julian years, or one epoch for all rows, or None where it is not known.
+        A column, or one Julian year for all rows, or None where it is not known.
+    epoch_is_mjd
+        Whether the epoch column holds MJD; else it holds Julian years.
     """
 
     id: str
@@ -61,6 +63,7 @@ class PositionColumns:
     rv: str | None = None
     rv_factor: float = 1.0
     epoch: str | float | None = None
+    epoch_is_mjd: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

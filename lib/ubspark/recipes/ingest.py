@@ -17,7 +17,7 @@ from ubspark.catalogs.roles import CatalogRoles, validate_role_names
 from ubspark.catalogs.schema import TableColumn, TableSchema
 from ubspark.catalogs.sources import NullRules, Source
 from ubspark.catalogs.writers import WrittenRows
-from ubspark.columns import HEALPIX_29, NO_POSITION, ROLES
+from ubspark.columns import HEALPIX_29, MJD_UNITS, NO_POSITION, ROLES, YEAR_UNITS
 from ubspark.errors import ParameterError, SchemaError
 from ubspark.recipes.base import (
     Fact,
@@ -216,6 +216,9 @@ def _find_units(
         unit = given.get(column) or schema[column].unit
         wanted = ROLES[role].unit
         if unit is None or wanted is None:
+            continue
+        if role == "epoch" and unit.lower() in MJD_UNITS | YEAR_UNITS:
+            units[column] = unit
             continue
         try:
             u.Unit(unit).to(u.Unit(wanted))

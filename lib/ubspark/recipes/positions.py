@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 from astropy import units as u
 
 from ubspark.catalogs.delta import TableVersion
 from ubspark.catalogs.roles import CatalogRoles
-from ubspark.columns import ROLES
+from ubspark.columns import MJD_UNITS, ROLES
 from ubspark.crossmatch.options import PositionColumns
 from ubspark.errors import ParameterError, SchemaError
-from ubspark.sky.motion import compute_motion_bound_arcsec
+from ubspark.sky.motion import compute_motion_bound_arcsec, to_julian_year
 
 __all__ = ["compute_motion_bound", "resolve_epoch", "to_position_columns"]
 
@@ -64,6 +65,7 @@ def to_position_columns(table: TableVersion, roles: Mapping[str, str]) -> Positi
         rv=known.get("rv"),
         rv_factor=_compute_factor(table, known.get("rv"), "rv"),
         epoch=_find_epoch(table, known),
+        epoch_is_mjd=_is_mjd(table, known),
     )
 
 
@@ -111,7 +113,9 @@ def compute_motion_bound(
         for name in (columns.pmra, columns.pmdec)
     ]
     if isinstance(columns.epoch, str):
-        years = max(abs(epoch - year) for year in _read_bounds(table, columns.epoch))
+        bounds = np.array(_read_bounds(table, columns.epoch))
+        bounds = to_julian_year(bounds) if columns.epoch_is_mjd else bounds
+        years = float(np.max(np.abs(epoch - bounds)))
     else:
         years = abs(epoch - columns.epoch)
     return float(compute_motion_bound_arcsec(largest[0], largest[1], years))
@@ -127,7 +131,15 @@ def _find_epoch(table: TableVersion, known: CatalogRoles) -> str | float | None:
         return known.epoch
     bounds = table.read_bounds(column)
     is_constant = bounds is not None and bounds[0] == bounds[1] and not table.count_nulls(column)
-    return bounds[0] if bounds and is_constant else column
+    if bounds is None or not is_constant:
+        return column
+    return float(to_julian_year(np.array(bounds[0]))) if _is_mjd(table, known) else bounds[0]
+
+
+def _is_mjd(table: TableVersion, known: CatalogRoles) -> bool:
+    """Whether the epoch column holds days; a date is always an MJD, a year a Julian year."""
+    column = known.get("epoch")
+    return column is not None and (table.schema[column].unit or "").lower() in MJD_UNITS
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -16,6 +16,7 @@ __all__ = [
     "Motion",
     "compute_motion_bound_arcsec",
     "propagate",
+    "to_julian_year",
 ]
 
 #: Bits of `Motion.missing`: what was not there, or not usable, and taken as 0.
@@ -121,6 +122,11 @@ def propagate(
             dt[moves],
         )
     return Motion(vectors, missing)
+
+
+def to_julian_year(mjd: FloatArray) -> FloatArray:
+    """Return the Julian years of dates given as MJD, NaN for NaN."""
+    return 2000.0 + (mjd - 51544.5) / 365.25
 
 
 def compute_motion_bound_arcsec(
