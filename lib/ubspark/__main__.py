@@ -1,0 +1,5 @@
+"""Run the command as ``python -m ubspark``."""
+
+from ubspark.cli import main
+
+main()
