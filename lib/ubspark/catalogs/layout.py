@@ -103,6 +103,23 @@ class FileLayout:
             table = table.take(pa.array(np.argsort(index, kind="stable")))
         return table
 
+    def estimate_share(self, columns: Sequence[str]) -> float:
+        """Return the share of the files' bytes that some columns take, judged by the first file."""
+        if not self.paths:
+            return 1.0
+        filesystem, name = open_filesystem(self.paths[0])
+        metadata = pq.read_metadata(name, filesystem=filesystem)
+        wanted = {HEALPIX_29.name, *columns}
+        total = kept = 0
+        for i in range(metadata.num_row_groups):
+            group = metadata.row_group(i)
+            for j in range(group.num_columns):
+                column = group.column(j)
+                total += column.total_compressed_size
+                if column.path_in_schema.split(".")[0] in wanted:
+                    kept += column.total_compressed_size
+        return kept / total if total else 1.0
+
     def select(self, rows: IntArray) -> "FileLayout":
         """Return the layout of some of the files."""
         return replace(

@@ -7,15 +7,16 @@ twice, and let any number of cells have equal work.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from ubspark.columns import HEALPIX_ORDER, NO_POSITION
+from ubspark.sky.rings import compute_ring
 
-__all__ = ["CatalogSource", "CellPlan", "plan_cells"]
+__all__ = ["CatalogSource", "CellPlan", "Reads", "estimate_reads", "plan_cells"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -27,6 +28,10 @@ _ROWS_PER_CELL = 1_000_000
 _ROWS_PER_TASK = 100_000
 #: A cut moves to the beginning of a file where that shifts at most this share of a cell's work.
 _SNAP = 0.25
+
+
+#: Cells that an estimate looks at.
+_MAX_SAMPLE = 2000
 
 
 class CatalogSource(Protocol):
@@ -48,8 +53,23 @@ class CatalogSource(Protocol):
     def n_rows(self) -> IntArray:
         """Rows of each entry."""
 
+    @property
+    def n_bytes(self) -> IntArray:
+        """Bytes of each entry."""
+
     def read(self, ranges: IntArray, columns: Sequence[str]) -> pa.Table:
         """Return the rows inside half-open ranges, sorted by index."""
+
+
+class Reads(NamedTuple):
+    """What a plan would read."""
+
+    left_bytes: float
+    """Bytes of the left files or row groups, all columns."""
+    right_bytes: float
+    """Bytes of the right ones, as often as they are read."""
+    right_rows: float
+    """Rows of the right entries that the widest cell opens."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +142,37 @@ def plan_cells(
         cells = np.concatenate([[[NO_POSITION, 0]], cells]).astype(np.int64)
         n_left, n_right = (np.concatenate([[0.0], column]) for column in (n_left, n_right))
     return CellPlan(cells, n_left, n_right, _batch(n_left + n_right, parallelism))
+
+
+def estimate_reads(
+    plan: CellPlan, left: CatalogSource, right: CatalogSource, *, ring_arcsec: float
+) -> Reads:
+    """Estimate what the tasks of a plan read, rings and repeated entries included.
+
+    Of very many cells only some are looked at.
+    """
+    sample = np.linspace(0, len(plan.cells) - 1, min(len(plan.cells), _MAX_SAMPLE)).astype(np.int64)
+    found = np.array(
+        [_estimate_cell(plan.cells[i], left, right, ring_arcsec) for i in np.unique(sample)]
+    ).reshape(-1, 3)
+    scale = len(plan.cells) / len(found) if len(found) else 0.0
+    left_bytes, right_bytes = (float(column.sum() * scale) for column in found.T[:2])
+    return Reads(left_bytes, right_bytes, float(found[:, 2].max(initial=0.0)))
+
+
+def _estimate_cell(
+    cell: IntArray, left: CatalogSource, right: CatalogSource, ring_arcsec: float
+) -> tuple[float, float, float]:
+    """Return left bytes, right bytes and right rows of the entries that meet a cell."""
+    low, high = int(cell[0]), int(cell[1])
+    here = (left.low < high) & (left.high >= low)
+    if low < 0:
+        return float(left.n_bytes[here].sum()), 0.0, 0.0
+    ring = compute_ring(low, high, ring_arcsec)
+    first = np.minimum(np.searchsorted(ring[:, 1], right.low, side="right"), len(ring) - 1)
+    there = (ring[first, 0] <= right.high) & (ring[first, 1] > right.low)
+    bytes_here, bytes_there = left.n_bytes[here].sum(), right.n_bytes[there].sum()
+    return float(bytes_here), float(bytes_there), float(right.n_rows[there].sum())
 
 
 def _accumulate(

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from ubspark.catalogs.delta import TableVersion
+from ubspark.catalogs.layout import FileLayout
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableColumn, TableSchema
@@ -13,7 +14,7 @@ from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import ASSOCIATION_COLUMNS, DIST_ARCSEC, HEALPIX_29, LEFT_ID, RIGHT_ID
 from ubspark.crossmatch.match import Match, Side
 from ubspark.crossmatch.options import MatchOptions, PositionColumns
-from ubspark.crossmatch.plan import CellPlan, plan_cells
+from ubspark.crossmatch.plan import CellPlan, estimate_reads, plan_cells
 from ubspark.crossmatch.spark import MAP_ORDER, MatchSummary, MatchTask, create_task_frame
 from ubspark.errors import ParameterError, SchemaError
 from ubspark.figures import Figure, Histogram, SkyMap
@@ -77,16 +78,21 @@ class Crossmatch:
         """Estimate what the match reads, from the logs and footers alone."""
         match = self._match(inputs, params)
         cells = self._cut(match, params, n_cells, parallelism=1)
-        widest = float(np.max(cells.n_left + cells.n_right, initial=0.0))
+        sources = {"left": _layout(match.left), "right": _layout(match.right)}
+        reads = estimate_reads(cells, *sources.values(), ring_arcsec=match.ring_arcsec)
         facts = []
-        for side in ("left", "right"):
-            table = _table(inputs[side])
+        for name, side, n_bytes in zip(
+            ("left", "right"), (match.left, match.right), reads[:2], strict=True
+        ):
+            table = _table(inputs[name])
+            share = sources[name].estimate_share(side.names)
             facts += [
-                Fact(f"{side} table", str(table)),
-                Fact(f"{side} rows", table.n_rows),
-                Fact(f"{side} files", table.n_files),
-                Fact(f"{side} bytes in files", table.n_bytes, "B"),
+                Fact(f"{name} table", str(table)),
+                Fact(f"{name} rows", table.n_rows),
+                Fact(f"{name} files", table.n_files),
+                Fact(f"{name} bytes to read, of {table.n_bytes:,}", round(share * n_bytes), "B"),
             ]
+        widest = float(np.max(cells.n_left, initial=0.0)) + reads.right_rows
         width = sum(_estimate_width(_table(i), self._payload(i, params)) for i in inputs.values())
         return [
             *facts,
@@ -94,8 +100,8 @@ class Crossmatch:
             Fact("ring", match.ring_arcsec, "arcsec"),
             Fact("cells", len(cells.cells)),
             Fact("tasks", cells.n_tasks),
-            Fact("largest cell", round(widest), "rows"),
-            Fact("memory of a task, about", round(3 * widest * width), "B"),
+            Fact("rows of the largest cell, at most", round(widest)),
+            Fact("memory of its task, about", round(widest * width), "B"),
         ]
 
     def run(
@@ -229,6 +235,13 @@ def _table(given: JobInput) -> TableVersion:
         msg = f"`inputs.{given.name}` must name a table."
         raise ParameterError(msg)
     return given.table
+
+
+def _layout(side: Side) -> FileLayout:
+    source = side.source
+    if not isinstance(source, FileLayout):
+        raise TypeError(source)
+    return source
 
 
 def _id_column(given: JobInput, columns: PositionColumns) -> TableColumn:
