@@ -112,6 +112,7 @@ class Tracker:
 
     def _send(self, message: Mapping[str, Any]) -> None:
         os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
         from mlflow import MlflowClient
