@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ __all__ = ["Constraint", "ParquetSink", "WrittenFile"]
 
 _MAX_TEXT = 32
 _LAST_CHARACTER = "\U0010ffff"
+_BEGINNING = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, which its text does not say
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,14 @@ class Constraint:
     minimum: int
 
     @property
-    def sql(self) -> str:
-        """The condition as Delta keeps it."""
+    def rule(self) -> str:
+        """The condition as a person reads it."""
         return f"{self.column} >= {self.minimum}"
+
+    @property
+    def sql(self) -> str:
+        """The condition as Delta keeps it, which unlike SQL takes unknown for broken."""
+        return f"{self.column} IS NULL OR {self.rule}"
 
     def validate(self, rows: pa.Table) -> None:
         """Refuse rows that break the bound.
@@ -46,7 +52,7 @@ class Constraint:
         """
         broken = pc.sum(pc.less(rows[self.column], self.minimum)).as_py() or 0
         if broken:
-            msg = f"Column `{self.column}` breaks `{self.sql}` in {broken} rows; nothing was kept."
+            msg = f"Column `{self.column}` breaks `{self.rule}` in {broken} rows; nothing was kept."
             raise SchemaError(msg)
 
 
@@ -173,26 +179,41 @@ def _compute_bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
     if pa.types.is_string(kind):
         low, high = pc.min_max(column).as_py().values()
         return low[:_MAX_TEXT], _bound_text(high)
-    if pa.types.is_date(kind):
-        low, high = pc.min_max(column).as_py().values()
-        return _to_iso(low), _to_iso(high)
+    if pa.types.is_date32(kind):
+        low, high = pc.min_max(column.cast(pa.int32())).as_py().values()
+        return _to_pair(_to_day(low), _to_day(high))
     if pa.types.is_timestamp(kind):
         low, high = pc.min_max(column.cast(pa.int64())).as_py().values()
-        return _to_millis(low, up=False), _to_millis(high, up=True)
+        return _to_pair(_to_millis(low, up=False), _to_millis(high, up=True))
     return None
+
+
+def _to_pair(low: str | None, high: str | None) -> tuple[str, str] | None:
+    return None if low is None or high is None else (low, high)
 
 
 def _bound_text(text: str) -> str:
     """Return a short text that sorts after every text with the same beginning, as Delta does."""
-    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + _LAST_CHARACTER
+    end = _MAX_TEXT
+    # Nothing that is appended sorts after the last character itself.
+    while text[end : end + 1] == _LAST_CHARACTER:
+        end += 1
+    return text if len(text) <= end else text[:end] + _LAST_CHARACTER
 
 
-def _to_iso(day: date) -> str:
-    return day.isoformat()
+def _to_day(days: int) -> str | None:
+    """Return a date of Delta's statistics, or None outside the years 1 to 9999."""
+    try:
+        return (_BEGINNING + timedelta(days=days)).date().isoformat()
+    except OverflowError:
+        return None
 
 
-def _to_millis(microseconds: int, *, up: bool) -> str:
-    """Return a time in the milliseconds of Delta's statistics, rounded outwards."""
+def _to_millis(microseconds: int, *, up: bool) -> str | None:
+    """Return a time in the milliseconds of Delta's statistics, rounded outwards, or None."""
     millis = -(-microseconds // 1000) if up else microseconds // 1000
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{millis % 1000:03d}Z"
+    try:
+        moment = _BEGINNING + timedelta(milliseconds=millis)
+    except OverflowError:
+        return None
+    return moment.isoformat(timespec="milliseconds") + "Z"

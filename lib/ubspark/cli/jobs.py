@@ -121,11 +121,9 @@ def run_and_print(config: JobConfig, *, force: bool, json: bool) -> None:
         place = _shorten(str(output["uri"]), home)
         if outcome.already_made:
             tell(f"Already made by run {record.run_id} as {place}@v{output['version']}.")
-            continue
-        tell(f"{name}: {place}@v{output['version']}, {output['n_rows']:,} rows")
+        else:
+            tell(f"{name}: {place}@v{output['version']}, {output['n_rows']:,} rows")
         tell(f"digest: {ContentDigest.parse(output['digest'])}")
-    if outcome.already_made:
-        return
     for note in record.notes:
         tell(f"note: {note}")
     tell(f"run: {record.run_id}")

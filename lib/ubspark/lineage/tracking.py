@@ -20,6 +20,8 @@ __all__ = ["OutputRecord", "Tracker"]
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _MAX_DIGEST = 36
+#: Makes MLflow's pages show runs with parameters and metrics, not conversations.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Tracker:
         if found is not None:
             return str(found.experiment_id)
         place = f"{self._artifact_root}/{name}" if self._artifact_root else None
-        return str(client.create_experiment(name, artifact_location=place))
+        return str(client.create_experiment(name, artifact_location=place, tags=_EXPERIMENT_TAGS))
 
 
 def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ _console = Console(stderr=True, highlight=False)
 
 def tell(sentence: str) -> None:
     """Say one sentence to the person who waits."""
-    _console.print(sentence, style="dim" if _console.is_terminal else None)
+    _console.print(sentence, soft_wrap=True)
 
 
 @contextmanager
