@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from py4j.protocol import Py4JJavaError
+from delta import exceptions as delta_errors
 from pyspark.sql import SparkSession
 
+from ubspark.catalogs.appends import validate_append
 from ubspark.catalogs.layout import open_filesystem
 from ubspark.catalogs.parquet_sink import Constraint, WrittenFile
 from ubspark.catalogs.schema import TableSchema
@@ -26,6 +27,17 @@ WriteMode = Literal["error", "append", "overwrite"]
 
 #: Delta refuses old versions after a week by default; ours stay readable for ten years.
 RETENTION = "interval 3650 days"
+#: What Delta's conflict check ends in.
+_CONFLICTS = (
+    delta_errors.DeltaConcurrentModificationException,
+    delta_errors.ConcurrentWriteException,
+    delta_errors.MetadataChangedException,
+    delta_errors.ProtocolChangedException,
+    delta_errors.ConcurrentAppendException,
+    delta_errors.ConcurrentDeleteReadException,
+    delta_errors.ConcurrentDeleteDeleteException,
+    delta_errors.ConcurrentTransactionException,
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,8 @@ def commit_files(spark: SparkSession, commit: TableCommit) -> int:
     ------
     ConflictError
         If another writer changed the table since ``base_version``; nothing is changed then.
+    SchemaError
+        If rows are added to a table that cannot hold them.
     """
     jvm: Any = spark._jvm
     delta = jvm.org.apache.spark.sql.delta
@@ -95,22 +109,23 @@ def commit_files(spark: SparkSession, commit: TableCommit) -> int:
     # Anything that commits between here and the end conflicts, except under append.
     if commit.mode != "append":
         transaction.readWholeTable()
-    old_files = transaction.snapshot().allFiles().collectAsList() if found >= 0 else ()
+    elif found >= 0:
+        there = json.loads(transaction.snapshot().metadata().json())["metaData"]
+        validate_append(there, commit.schema, commit.constraints, table=commit.uri)
     parse = delta.actions.Action.fromJson
     actions = [parse(json.dumps(action)) for action in _adds(commit.files)]
     actions.append(parse(json.dumps(_transaction_id(transaction, commit))))
     if commit.mode == "overwrite":
         now = int(time.time() * 1000)
+        old_files = transaction.snapshot().allFiles().collectAsList()
         actions.extend(file.removeWithTimestamp(now, True) for file in old_files)
     if commit.mode != "append" or found < 0:
         metadata = _metadata(commit, _read_identity(transaction, found))
         transaction.updateMetadata(parse(json.dumps(metadata)), True)
     try:
         return int(transaction.commit(_to_seq(jvm, actions), _operation(jvm, delta, commit)))
-    except Py4JJavaError as error:
-        if "Concurrent" in str(error.java_exception) or "MetadataChanged" in str(error):
-            raise ConflictError(_describe_conflict(commit)) from error
-        raise
+    except _CONFLICTS as error:
+        raise ConflictError(_describe_conflict(commit)) from error
 
 
 def _describe_conflict(commit: TableCommit) -> str:
@@ -156,6 +171,8 @@ def _metadata(commit: TableCommit, identity: tuple[str, int]) -> dict[str, Any]:
         "delta.logRetentionDuration": RETENTION,
         "delta.deletedFileRetentionDuration": RETENTION,
         "delta.enableDeletionVectors": "false",
+        # By default only the first 32 columns have statistics, for Spark and for delta-rs.
+        "delta.dataSkippingNumIndexedCols": "-1",
     }
     return {
         "metaData": {

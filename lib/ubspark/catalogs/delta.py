@@ -10,10 +10,12 @@ from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from ubspark.catalogs.addresses import to_local_path
 from ubspark.catalogs.layout import FileLayout, open_filesystem
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableSchema
@@ -74,10 +76,15 @@ class TableVersion:
     def _actions(self) -> pa.Table:
         return pa.table(self._table.get_add_actions(flatten=True))
 
+    def _read_log(self, fact: str) -> list[Any]:
+        """Return what the log says of each file; None where it does not."""
+        known = fact in self._actions.column_names
+        return self._actions[fact].to_pylist() if known else [None] * self.n_files
+
     @property
     def n_rows(self) -> int:
         """Number of rows, from the statistics of the log."""
-        return int(sum(n or 0 for n in self._actions["num_records"].to_pylist()))
+        return int(sum(n or 0 for n in self._read_log("num_records")))
 
     @property
     def n_bytes(self) -> int:
@@ -90,24 +97,26 @@ class TableVersion:
         return int(self._actions.num_rows)
 
     def read_bounds(self, column: str) -> tuple[float, float] | None:
-        """Return the smallest and largest value of a column, where every file states both."""
-        names = [f"{which}.{column}" for which in ("min", "max")]
-        if self.n_files == 0 or any(name not in self._actions.column_names for name in names):
+        """Return the smallest and largest value of a column, where every file states both.
+
+        A bound of NaN or infinity, as Spark writes them, says nothing of the other values.
+        """
+        facts = ("num_records", *(f"{what}.{column}" for what in ("null_count", "min", "max")))
+        files = zip(*(self._read_log(fact) for fact in facts), strict=True)
+        known = [pair for n_rows, nulls, *pair in files if n_rows is None or n_rows != (nulls or 0)]
+        if self.n_files == 0 or any(None in pair for pair in known):
             return None
-        low, high = (self._actions[name] for name in names)
-        empty = self._actions[f"null_count.{column}"].to_pylist()
-        rows = self._actions["num_records"].to_pylist()
-        pairs = zip(low.to_pylist(), high.to_pylist(), empty, rows, strict=True)
-        known = [(lo, hi) for lo, hi, nulls, n in pairs if not (lo is None and nulls == n)]
-        if not known or any(lo is None or hi is None for lo, hi in known):
-            return (0.0, 0.0) if not known else None
-        return float(min(lo for lo, _ in known)), float(max(hi for _, hi in known))
+        bounds = np.array(known, dtype=np.float64).reshape(-1, 2)
+        if not np.isfinite(bounds).all():
+            return None
+        return (float(bounds[:, 0].min()), float(bounds[:, 1].max())) if known else (0.0, 0.0)
 
     def count_nulls(self, column: str) -> int:
-        """Return the nulls of a flat column, from the statistics of the log."""
-        name = f"null_count.{column}"
-        known = name in self._actions.column_names
-        return int(sum(n or 0 for n in self._actions[name].to_pylist())) if known else 0
+        """Return the nulls of a flat column, from the log where it says so of every file."""
+        counts = self._read_log(f"null_count.{column}")
+        if None not in counts:
+            return int(sum(counts))
+        return int(self.to_dataset().count_rows(filter=pc.field(column).is_null()))
 
     def scan_bounds(self, column: str) -> tuple[float, float]:
         """Return the smallest and largest value of a column by reading it; NaN does not count."""
@@ -139,26 +148,23 @@ class TableVersion:
             If the files cannot be read as plain Parquet, or the table has no spatial index.
         """
         self._validate_plain()
-        actions = self._actions
-        names = [f"{which}.{HEALPIX_29.name}" for which in ("min", "max")]
-        if actions.num_rows and any(name not in actions.column_names for name in names):
+        facts = ("num_records", f"min.{HEALPIX_29.name}", f"max.{HEALPIX_29.name}", "size_bytes")
+        columns = (self._read_log(fact) for fact in ("path", *facts))
+        # Spark may leave files without rows, of which there are no minima.
+        files = [file for file in zip(*columns, strict=True) if file[1] != 0]
+        if any(None in file for file in files):
             msg = (
-                f"Table `{self.uri}` has no statistics of `{HEALPIX_29.name}` in its log. "
-                f"Ingest it again with `ubspark ingest`."
+                f"Table `{self.uri}` has files without statistics of `{HEALPIX_29.name}` in its "
+                f"log. Ingest it again with `ubspark ingest`."
             )
             raise SchemaError(msg)
-        root = self.uri.rstrip("/")
-        paths = [f"{root}/{unquote(path)}" for path in actions["path"].to_pylist()]
-        low, high = [actions[name].to_numpy() for name in names] if actions.num_rows else ([], [])
-        order = np.lexsort((np.asarray(paths), np.asarray(low, dtype=np.int64)))
-        return FileLayout(
-            paths=tuple(paths[i] for i in order),
-            low=np.asarray(low, dtype=np.int64)[order],
-            high=np.asarray(high, dtype=np.int64)[order],
-            n_rows=np.asarray(actions["num_records"].to_pylist(), dtype=np.int64)[order],
-            n_bytes=np.asarray(actions["size_bytes"].to_pylist(), dtype=np.int64)[order],
-            schema=self.schema.to_arrow(),
+        files.sort(key=lambda file: (file[2], file[0]))
+        n_rows, low, high, n_bytes = (
+            np.array([file[i] for file in files], dtype=np.int64) for i in range(1, 5)
         )
+        root = self.uri.rstrip("/")
+        paths = tuple(_locate(root, file[0]) for file in files)
+        return FileLayout(paths, low, high, n_rows, n_bytes, self.schema.to_arrow())
 
     def _validate_plain(self) -> None:
         protocol = self._table.protocol()
@@ -182,7 +188,7 @@ class TableVersion:
 
 def is_delta_table(uri: str) -> bool:
     """Whether a Delta table is at this place."""
-    return bool(DeltaTable.is_deltatable(uri))
+    return bool(DeltaTable.is_deltatable(_to_log_uri(uri)))
 
 
 def open_table(uri: str, *, version: int | None = None, name: str | None = None) -> TableVersion:
@@ -195,9 +201,13 @@ def open_table(uri: str, *, version: int | None = None, name: str | None = None)
     """
     shown = name or uri
     try:
-        table = DeltaTable(uri)
-    except TableNotFoundError as error:
-        what = "holds no Delta table" if Path(uri).exists() else "is not there"
+        table = DeltaTable(_to_log_uri(uri))
+    except (TableNotFoundError, DeltaError) as error:
+        what = "is not there"
+        if not isinstance(error, TableNotFoundError):
+            what = f"cannot be read: {_shorten(error)}"
+        elif Path(uri).exists():
+            what = "holds no Delta table"
         msg = f"Table `{shown}` {what} ({uri}). `ubspark tables` lists those of the home folder."
         raise InputMissingError(msg) from error
     latest = table.version()
@@ -206,9 +216,9 @@ def open_table(uri: str, *, version: int | None = None, name: str | None = None)
             msg = f"Table `{shown}` has no version {version}; the latest is {latest}."
             raise InputMissingError(msg)
         try:
-            table = DeltaTable(uri, version=version)
+            table = DeltaTable(_to_log_uri(uri), version=version)
         except DeltaError as error:
-            msg = f"Version {version} of table `{shown}` can no longer be read: {error}."
+            msg = f"Version {version} of table `{shown}` can no longer be read: {_shorten(error)}."
             raise InputMissingError(msg) from error
     metadata = table.metadata()
     return TableVersion(
@@ -230,8 +240,25 @@ def read_history(uri: str) -> list[Commit]:
             operation=str(entry.get("operation")),
             record=_read_record(entry.get("userMetadata")),
         )
-        for entry in DeltaTable(uri).history()
+        for entry in DeltaTable(_to_log_uri(uri)).history()
     ]
+
+
+def _to_log_uri(uri: str) -> str:
+    """Return the address for delta-rs, which takes `%20` in a path for a space."""
+    return uri if "://" in uri else Path(uri).absolute().as_uri()
+
+
+def _locate(root: str, path: str) -> str:
+    """Return the place of a file of the log; those of a shallow clone lie with its source."""
+    if path.startswith("file:") or "://" in path:
+        return to_local_path(path)
+    return unquote(path) if path.startswith("/") else f"{root}/{unquote(path)}"
+
+
+def _shorten(error: Exception) -> str:
+    """Return the first line of an error of delta-rs, whose others are its own stack."""
+    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def _read_record(text: str | None) -> Mapping[str, Any] | None:

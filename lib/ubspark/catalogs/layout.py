@@ -4,9 +4,10 @@ A range is a half-open pair of order-29 indices; an array of ranges has shape (k
 and its ranges do not overlap.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from pyarrow import fs
 from ubspark.columns import HEALPIX_29
 from ubspark.sky.healpix import find_in_ranges
 
-__all__ = ["FileLayout", "open_filesystem"]
+__all__ = ["FileLayout", "conform", "meets_ranges", "open_filesystem"]
 
 IntArray = NDArray[np.int64]
+#: Lowest and highest value, both inclusive, by column.
+Bounds = Mapping[str, tuple[float, float]]
 #: Up to this many files the driver opens the footers, for ranges as fine as row groups.
 _MAX_FOOTERS = 400
 
@@ -39,6 +42,8 @@ class FileLayout:
         Rows and bytes of the file.
     schema
         Arrow schema of the table.
+    bounds
+        By column: row groups that state minima and maxima outside are not read.
     """
 
     paths: tuple[str, ...]
@@ -47,10 +52,11 @@ class FileLayout:
     n_rows: IntArray
     n_bytes: IntArray
     schema: pa.Schema
+    bounds: Bounds = field(default_factory=dict)
 
     def find_files(self, ranges: IntArray) -> IntArray:
         """Return the rows of the files that meet any of the ranges."""
-        return np.flatnonzero(_meets(self.low, self.high, ranges))
+        return np.flatnonzero(meets_ranges(self.low, self.high, ranges))
 
     def refine(self) -> "FileLayout":
         """Return the layout of row groups, one entry each, where there are not too many files.
@@ -60,12 +66,12 @@ class FileLayout:
         if len(self.paths) > _MAX_FOOTERS:
             return self
         with ThreadPoolExecutor(8) as pool:
-            parts = list(pool.map(_read_footer, self.paths))
+            parts = list(pool.map(partial(_read_footer, within=self.bounds), self.paths))
         groups = [
             (path, *group) for path, part in zip(self.paths, parts, strict=True) for group in part
         ]
         if not groups:
-            return self
+            return self.select(np.zeros(0, dtype=np.int64))
         paths, low, high, n_rows, n_bytes = zip(*groups, strict=True)
         return FileLayout(
             tuple(paths),
@@ -74,6 +80,7 @@ class FileLayout:
             np.asarray(n_rows, dtype=np.int64),
             np.asarray(n_bytes, dtype=np.int64),
             self.schema,
+            self.bounds,
         )
 
     def read(self, ranges: IntArray, columns: Sequence[str]) -> pa.Table:
@@ -94,9 +101,10 @@ class FileLayout:
         wanted = list(dict.fromkeys([HEALPIX_29.name, *columns]))
         # A refined layout names a file once per row group.
         paths = dict.fromkeys(self.paths[i] for i in self.find_files(ranges))
-        parts = [part for path in paths for part in _read_file(path, ranges, wanted)]
+        schema = pa.schema([self.schema.field(name) for name in wanted])
+        parts = [part for path in paths for part in _read_file(path, ranges, schema, self.bounds)]
         if not parts:
-            return pa.schema([self.schema.field(name) for name in wanted]).empty_table()
+            return schema.empty_table()
         table = pa.concat_tables(parts)
         index = table[HEALPIX_29.name].to_numpy()
         if np.any(index[1:] < index[:-1]):
@@ -120,6 +128,16 @@ class FileLayout:
                     kept += column.total_compressed_size
         return kept / total if total else 1.0
 
+    def narrow(self, bounds: Bounds) -> "FileLayout":
+        """Return the layout without row groups whose statistics lie outside of some bounds.
+
+        Parameters
+        ----------
+        bounds
+            Lowest and highest value by column, both inclusive; rows outside of them may stay.
+        """
+        return replace(self, bounds=bounds)
+
     def select(self, rows: IntArray) -> "FileLayout":
         """Return the layout of some of the files."""
         return replace(
@@ -140,7 +158,7 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     return filesystem, path
 
 
-def _meets(low: IntArray, high: IntArray, ranges: IntArray) -> NDArray[np.bool_]:
+def meets_ranges(low: IntArray, high: IntArray, ranges: IntArray) -> NDArray[np.bool_]:
     """Whether each inclusive interval [low, high] meets any of the half-open ranges."""
     if len(ranges) == 0:
         return np.zeros(len(low), dtype=bool)
@@ -150,11 +168,15 @@ def _meets(low: IntArray, high: IntArray, ranges: IntArray) -> NDArray[np.bool_]
     return inside & reaches
 
 
-def _read_footer(path: str) -> list[tuple[int, int, int, int]]:
+def _read_footer(path: str, within: Bounds) -> list[tuple[int, int, int, int]]:
     """Return (low, high, rows, bytes) of each row group."""
     filesystem, name = open_filesystem(path)
     metadata = pq.read_metadata(name, filesystem=filesystem)
-    return [(*bounds, group.num_rows, _count_bytes(group)) for group, bounds in _bounds(metadata)]
+    return [
+        (*bounds, group.num_rows, _count_bytes(group))
+        for group, bounds in _bounds(metadata)
+        if _may_hold(group, within)
+    ]
 
 
 def _count_bytes(group: Any) -> int:
@@ -173,18 +195,57 @@ def _bounds(metadata: pq.FileMetaData) -> Iterator[tuple[Any, tuple[int, int]]]:
         yield group, bounds
 
 
-def _read_file(path: str, ranges: IntArray, columns: Sequence[str]) -> Iterator[pa.Table]:
+def _may_hold(group: pq.RowGroupMetaData, within: Bounds) -> bool:
+    """Whether a row group may hold rows within some bounds, as far as its statistics tell.
+
+    NaN and null count in no minimum or maximum, and meet no bound either.
+    """
+    for i in range(group.num_columns if within else 0):
+        column = group.column(i)
+        bounds = within.get(column.path_in_schema)
+        statistics = column.statistics if bounds is not None else None
+        if bounds is None or statistics is None or not statistics.has_min_max:
+            continue
+        low, high = statistics.min, statistics.max
+        if not all(isinstance(end, int | float) and end == end for end in (low, high)):
+            continue
+        # The comparison is one of float64 where the bounds are floats: round as it does.
+        if any(isinstance(end, float) and np.isfinite(end) for end in bounds):
+            low, high = float(low), float(high)
+        if low > bounds[1] or high < bounds[0]:
+            return False
+    return True
+
+
+def _read_file(
+    path: str, ranges: IntArray, schema: pa.Schema, within: Bounds
+) -> Iterator[pa.Table]:
     """Yield the rows of one file that lie in the ranges, a table per run of row groups."""
     filesystem, name = open_filesystem(path)
     with pq.ParquetFile(name, filesystem=filesystem, pre_buffer=True) as file:
         bounds = np.array([pair for _, pair in _bounds(file.metadata)], dtype=np.int64)
         if len(bounds) == 0:
             return
-        groups = np.flatnonzero(_meets(bounds[:, 0], bounds[:, 1], ranges))
+        meets = np.flatnonzero(meets_ranges(bounds[:, 0], bounds[:, 1], ranges))
+        groups = [i for i in meets.tolist() if _may_hold(file.metadata.row_group(i), within)]
         if len(groups) == 0:
             return
-        table = file.read_row_groups(groups.tolist(), columns=list(columns), use_threads=False)
-        # The order of the file, not that of the request, comes back.
-        table = table.select(list(columns))
+        there = set(file.schema_arrow.names)
+        columns = [name for name in schema.names if name in there]
+        table = file.read_row_groups(groups, columns=columns, use_threads=False)
         inside = find_in_ranges(table[HEALPIX_29.name].to_numpy(), ranges)
-        yield table if inside.all() else table.filter(pa.array(inside))
+        yield conform(table if inside.all() else table.filter(pa.array(inside)), schema)
+
+
+def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the rows of one file as those of the table.
+
+    A file may be older than a column of the table, and Spark writes times as INT96.
+    """
+    columns = [
+        rows[field.name].cast(field.type)
+        if field.name in rows.column_names
+        else pa.chunked_array([pa.nulls(rows.num_rows, field.type)])
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)

@@ -22,7 +22,7 @@ __all__ = ["Constraint", "ParquetSink", "WrittenFile"]
 
 _MAX_TEXT = 32
 _LAST_CHARACTER = "\U0010ffff"
-_BEGINNING = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC, which its text does not say
+_BEGINNING = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -179,17 +179,17 @@ def _compute_bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
     if pa.types.is_string(kind):
         low, high = pc.min_max(column).as_py().values()
         return low[:_MAX_TEXT], _bound_text(high)
-    if pa.types.is_date32(kind):
-        low, high = pc.min_max(column.cast(pa.int32())).as_py().values()
-        return _to_pair(_to_day(low), _to_day(high))
-    if pa.types.is_timestamp(kind):
-        low, high = pc.min_max(column.cast(pa.int64())).as_py().values()
-        return _to_pair(_to_millis(low, up=False), _to_millis(high, up=True))
+    try:
+        if pa.types.is_date32(kind):
+            low, high = pc.min_max(column.cast(pa.int32())).as_py().values()
+            return _to_day(low), _to_day(high)
+        if pa.types.is_timestamp(kind):
+            low, high = pc.min_max(column.cast(pa.int64())).as_py().values()
+            return _to_millis(low, up=False), _to_millis(high, up=True)
+    except OverflowError:
+        # Outside the years 1 to 9999.
+        return None
     return None
-
-
-def _to_pair(low: str | None, high: str | None) -> tuple[str, str] | None:
-    return None if low is None or high is None else (low, high)
 
 
 def _bound_text(text: str) -> str:
@@ -201,19 +201,11 @@ def _bound_text(text: str) -> str:
     return text if len(text) <= end else text[:end] + _LAST_CHARACTER
 
 
-def _to_day(days: int) -> str | None:
-    """Return a date of Delta's statistics, or None outside the years 1 to 9999."""
-    try:
-        return (_BEGINNING + timedelta(days=days)).date().isoformat()
-    except OverflowError:
-        return None
+def _to_day(days: int) -> str:
+    return (_BEGINNING + timedelta(days=days)).date().isoformat()
 
 
-def _to_millis(microseconds: int, *, up: bool) -> str | None:
-    """Return a time in the milliseconds of Delta's statistics, rounded outwards, or None."""
+def _to_millis(microseconds: int, *, up: bool) -> str:
+    """Return a time in the milliseconds of Delta's statistics, rounded outwards."""
     millis = -(-microseconds // 1000) if up else microseconds // 1000
-    try:
-        moment = _BEGINNING + timedelta(milliseconds=millis)
-    except OverflowError:
-        return None
-    return moment.isoformat(timespec="milliseconds") + "Z"
+    return (_BEGINNING + timedelta(milliseconds=millis)).isoformat(timespec="milliseconds") + "Z"

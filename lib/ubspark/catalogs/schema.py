@@ -39,6 +39,8 @@ _WIDENED = {
     pa.string_view(): pa.string(),
     pa.binary_view(): pa.binary(),
 }
+#: Metadata by which Spark keeps the default of a column.
+_OF_THE_TABLE = frozenset({"CURRENT_DEFAULT", "EXISTS_DEFAULT"})
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,7 @@ class TableColumn:
     @property
     def comment(self) -> str | None:
         """The column comment a person reads: description, unit, UCD."""
-        parts = [
-            self.description,
-            f"[{self.unit}]" if self.unit else None,
-            f"(ucd: {self.ucd})" if self.ucd else None,
-        ]
-        return " ".join(part for part in parts if part) or None
+        return _compose_comment(self.description, self.unit, self.ucd)
 
     @classmethod
     def from_vocabulary(
@@ -210,18 +207,36 @@ def _widen(arrow: pa.DataType) -> pa.DataType:
     return arrow
 
 
+def _compose_comment(description: str | None, unit: str | None, ucd: str | None) -> str | None:
+    parts = [description, f"[{unit}]" if unit else None, f"(ucd: {ucd})" if ucd else None]
+    return " ".join(part for part in parts if part) or None
+
+
 def _read_field(entry: Mapping[str, Any]) -> TableColumn:
     metadata = dict(entry.get("metadata") or {})
     comment = metadata.pop("comment", None)
+    unit, ucd = metadata.pop("unit", None), metadata.pop("ucd", None)
+    description = metadata.pop("description", None)
+    if comment is not None and comment != _compose_comment(description, unit, ucd):
+        # Not our comment, or no longer: somebody has written a better one.
+        description = comment
     return TableColumn(
         name=entry["name"],
         type=_read_type(entry["type"]),
         nullable=bool(entry.get("nullable", True)),
-        unit=metadata.pop("unit", None),
-        ucd=metadata.pop("ucd", None),
-        description=metadata.pop("description", None) or comment,
-        extra={key: value for key, value in metadata.items() if isinstance(value, str)},
+        unit=unit,
+        ucd=ucd,
+        description=description,
+        extra={key: value for key, value in metadata.items() if _is_carried(key, value)},
     )
+
+
+def _is_carried(key: str, value: Any) -> bool:
+    """Whether metadata of a field goes with it to another table.
+
+    Generated columns and defaults do not: they speak of the other columns of their own table.
+    """
+    return isinstance(value, str) and not key.startswith("delta.") and key not in _OF_THE_TABLE
 
 
 def _read_type(delta: Any) -> pa.DataType:

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from ubspark.catalogs.digests import ContentDigest
-from ubspark.cli.output import print_json, print_table
+from ubspark.cli.output import STOPPED, print_error, print_json, print_table
 from ubspark.errors import ParameterError
 from ubspark.runtime.config import JobConfig, load_job, parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.progress import tell
 from ubspark.runtime.run_job import RunOutcome, plan_job, run_job
 
-__all__ = ["ingest", "plan", "run", "run_and_print"]
+__all__ = ["Force", "Json", "Setting", "ingest", "plan", "run", "run_and_print"]
 
 Setting = Annotated[
     list[str] | None,
@@ -112,7 +112,12 @@ def ingest(
 def run_and_print(config: JobConfig, *, force: bool, json: bool) -> None:
     """Run a job and print what it made."""
     home = Home.find()
-    outcome = run_job(config, home=home, force=force)
+    try:
+        outcome = run_job(config, home=home, force=force)
+    except KeyboardInterrupt as error:
+        # The sentence would not pass through typer, which knows the exit code only.
+        print_error(str(error) or "Stopped.")
+        raise typer.Exit(STOPPED) from error
     if json:
         print_json(_describe(outcome))
         return

@@ -8,7 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["print_error", "print_json", "print_table"]
+__all__ = ["STOPPED", "print_error", "print_json", "print_table"]
+
+#: Exit code after Ctrl-C, by the shells' convention.
+STOPPED = 130
 
 
 def print_error(sentence: str) -> None:

@@ -1,11 +1,13 @@
 """What the scripts in ``jobs/`` call under ``spark-submit``."""
 
-import argparse
-import sys
+from pathlib import Path
+from typing import Annotated
 
-from ubspark.cli.jobs import run_and_print
-from ubspark.cli.output import print_error
-from ubspark.errors import ParameterError, UbsparkError
+import typer
+
+from ubspark.cli.exits import run_command
+from ubspark.cli.jobs import Force, Json, Setting, run_and_print
+from ubspark.errors import ParameterError
 from ubspark.runtime.config import load_job
 
 __all__ = ["main"]
@@ -13,20 +15,19 @@ __all__ = ["main"]
 
 def main(job: str) -> None:
     """Run one job from a file and leave with the exit code of the ``ubspark`` command."""
-    parser = argparse.ArgumentParser(prog=f"jobs/{job}.py")
-    parser.add_argument("--config", required=True, help="job file (YAML)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="set a key of the job file"
-    )
-    parser.add_argument("--force", action="store_true", help="compute even if the result is there")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parser.parse_args()
-    try:
-        config = load_job(given.config, given.set)
-        if config.job != job:
-            msg = f"`{given.config}` is a file of the job {config.job}, not {job}."
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+    @app.command(help=f"Run a file of the job {job}.")
+    def submit(
+        config: Annotated[Path, typer.Option(metavar="FILE", help="Job file (YAML).")],
+        settings: Setting = None,
+        force: Force = False,
+        json: Json = False,
+    ) -> None:
+        asked = load_job(config, settings or ())
+        if asked.job != job:
+            msg = f"`{config}` is a file of the job {asked.job}, not {job}."
             raise ParameterError(msg)
-        run_and_print(config, force=given.force, json=given.json)
-    except UbsparkError as error:
-        print_error(str(error))
-        sys.exit(error.exit_code)
+        run_and_print(asked, force=force, json=json)
+
+    run_command(lambda: app(prog_name=f"jobs/{job}.py", standalone_mode=False))

@@ -8,9 +8,12 @@ import typer
 
 from ubspark.catalogs.addresses import parse_address
 from ubspark.catalogs.delta import is_delta_table, open_table, read_history
-from ubspark.catalogs.filters import parse_where
+from ubspark.catalogs.filters import parse_condition
+from ubspark.catalogs.selection import read_rows
 from ubspark.cli.output import print_json, print_table
+from ubspark.errors import ParameterError
 from ubspark.runtime.home import Home
+from ubspark.sky.regions import parse_region
 
 __all__ = ["history", "show", "tables"]
 
@@ -42,8 +45,11 @@ def show(
     where: Annotated[
         str | None, typer.Option(help='Only rows for which this holds: "mag < 18 and ra > 10".')
     ] = None,
+    region: Annotated[
+        str | None, typer.Option(help='Only rows in a part of the sky: "cone 56.75 24.1 2 deg".')
+    ] = None,
     columns: Annotated[str | None, typer.Option(help="Columns, separated by commas.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Largest number of rows.")] = 20,
+    limit: Annotated[int, typer.Option(help="Largest number of rows.")] = 20,
     schema: Annotated[bool, typer.Option("--schema", help="Show the columns instead.")] = False,
     json: Json = False,
 ) -> None:
@@ -51,6 +57,9 @@ def show(
 
     Example: ubspark show gaia_dr3 --where "phot_g_mean_mag < 6" --limit 5
     """
+    if limit < 0:
+        msg = f"`--limit` must be at least 0, got {limit}."
+        raise ParameterError(msg)
     address = parse_address(table)
     opened = open_table(
         address.to_uri(Home.find().warehouse), version=address.version, name=address.place
@@ -61,8 +70,13 @@ def show(
         return
     names = [name.strip() for name in columns.split(",")] if columns else list(opened.schema.names)
     opened.schema.validate_columns(names, table=address.place)
-    condition = parse_where(where, opened.schema, table=address.place) if where else None
-    rows = opened.to_dataset().head(limit, columns=names, filter=condition)
+    rows = read_rows(
+        opened,
+        names,
+        region=parse_region(region) if region else None,
+        condition=parse_condition(where, opened.schema, table=address.place) if where else None,
+        limit=limit,
+    )
     _print(names, [list(row.values()) for row in rows.to_pylist()], json=json)
 
 

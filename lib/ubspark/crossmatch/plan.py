@@ -124,8 +124,7 @@ def plan_cells(
     CellPlan
         Disjoint cells that together hold every left row.
     """
-    placed = left.high > NO_POSITION
-    low, high = np.maximum(left.low[placed], 0), left.high[placed]
+    low, high, _ = _select_placed(left)
     edges, work, cumulative_left, cumulative_right = _accumulate(left, right)
     total = float(work[-1])
     wanted = n_cells or max(parallelism, int(np.ceil(total / _ROWS_PER_CELL)))
@@ -183,14 +182,11 @@ def _accumulate(
     Rows are taken as evenly spread over the range of their entry. Work counts the rows of both
     sides where the left side has any.
     """
-    edges = np.unique(
-        np.concatenate(
-            [[0, _END], *(part for side in (left, right) for part in (side.low, side.high + 1))]
-        )
-    )
-    edges = edges[(edges >= 0) & (edges <= _END)]
+    entries = [_select_placed(side) for side in (left, right)]
+    bounds = (part for low, high, _ in entries for part in (low, high + 1))
+    edges = np.unique(np.concatenate([[0, _END], *bounds])).astype(np.int64)
     widths = np.diff(edges).astype(np.float64)
-    left_density, right_density = (_compute_density(side, edges) for side in (left, right))
+    left_density, right_density = (_compute_density(*entry, edges) for entry in entries)
     work_density = np.where(left_density > 0, left_density + right_density, 0.0)
     work, n_left, n_right = (
         np.concatenate([[0.0], np.cumsum(density * widths)])
@@ -199,17 +195,28 @@ def _accumulate(
     return edges.astype(np.float64), work, n_left, n_right
 
 
-def _compute_density(side: CatalogSource, edges: IntArray) -> FloatArray:
-    """Return rows per unit of index between the edges, shape (len(edges) - 1,)."""
+def _select_placed(side: CatalogSource) -> tuple[IntArray, IntArray, IntArray]:
+    """Return lowest and highest index on the sky, and rows, of the entries that may have one.
+
+    An entry without statistics states all of int64.
+    """
     placed = side.high > NO_POSITION
-    low, high = np.maximum(side.low[placed], 0), side.high[placed] + 1
-    rows = side.n_rows[placed] / (high - low).astype(np.float64)
+    low, high = np.maximum(side.low[placed], 0), np.minimum(side.high[placed], _END - 1)
+    return low, high, side.n_rows[placed]
+
+
+def _compute_density(
+    low: IntArray, high: IntArray, n_rows: IntArray, edges: IntArray
+) -> FloatArray:
+    """Return rows per unit of index between the edges, shape (len(edges) - 1,)."""
+    rows = n_rows / (high + 1 - low).astype(np.float64)
+    first, last = np.searchsorted(edges, low), np.searchsorted(edges, high + 1)
     change = np.zeros(len(edges))
-    np.add.at(change, np.searchsorted(edges, low), rows)
-    np.add.at(change, np.searchsorted(edges, high), -rows)
+    np.add.at(change, first, rows)
+    np.add.at(change, last, -rows)
     active = np.zeros(len(edges), dtype=np.int64)
-    np.add.at(active, np.searchsorted(edges, low), 1)
-    np.add.at(active, np.searchsorted(edges, high), -1)
+    np.add.at(active, first, 1)
+    np.add.at(active, last, -1)
     # Sums of differences do not cancel to zero in floating point; the count of entries does.
     return np.where(np.cumsum(active) > 0, np.maximum(np.cumsum(change), 0.0), 0.0)[:-1]
 

@@ -29,15 +29,20 @@ def build_commit_record(
     }
 
 
-def find_made(uri: str, key: str, output: str) -> Commit | None:
-    """Return the newest data commit of a table if it came from this computation."""
+def find_made(uri: str, spec: FrozenSpec, output: str) -> Commit | None:
+    """Return the commit by which a computation made what the table holds, if it did.
+
+    Of a table that was replaced only the newest data counts; rows that were appended stay.
+    """
     if not is_delta_table(uri):
         return None
+    is_append = spec.outputs[output]["mode"] == "append"
     for commit in read_history(uri):
-        if not commit.changed_data:
-            continue
         record = commit.record or {}
-        return commit if (record.get("key"), record.get("output")) == (key, output) else None
+        if (record.get("key"), record.get("output")) == (spec.key, output):
+            return commit
+        if commit.changed_data and not is_append:
+            return None
     return None
 
 

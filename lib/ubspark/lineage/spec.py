@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["SPEC_VERSION", "FileInput", "FrozenSpec", "InputRecord", "TableInput"]
+__all__ = ["SPEC_VERSION", "CatalogInput", "FileInput", "FrozenSpec", "InputRecord", "TableInput"]
 
 SPEC_VERSION = 1
 
@@ -58,7 +58,30 @@ class FileInput:
         return {"kind": self.kind, "uri": self.uri, "files": files, **self.identity}
 
 
-InputRecord = TableInput | FileInput
+@dataclass(frozen=True)
+class CatalogInput:
+    """A catalog that keeps no versions, known by the manifest of its files."""
+
+    uri: str
+    #: Digest of the manifest: path, bytes and digest of each file.
+    digest: str
+    n_files: int
+    n_bytes: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["hats"] = "hats"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the result, wherever the catalog lies."""
+        return {"digest": self.digest, "options": self.options}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it; the manifest itself may name a hundred thousand files."""
+        size = {"n_files": self.n_files, "n_bytes": self.n_bytes}
+        return {"kind": self.kind, "uri": self.uri, **size, **self.identity}
+
+
+InputRecord = TableInput | FileInput | CatalogInput
 
 
 @dataclass(frozen=True)
@@ -73,6 +96,8 @@ class FrozenSpec:
         Name to address and mode.
     resources, run
         What it may use and who runs it; not part of the key.
+    submission
+        Of an append: which of several equal ones, part of the key.
     """
 
     job: str
@@ -82,6 +107,12 @@ class FrozenSpec:
     outputs: Mapping[str, Mapping[str, Any]]
     resources: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
+    submission: str | None = None
+
+    @property
+    def is_append(self) -> bool:
+        """Whether running it twice makes two results."""
+        return any(output["mode"] == "append" for output in self.outputs.values())
 
     @property
     def key(self) -> str:
@@ -94,6 +125,8 @@ class FrozenSpec:
             "params": self.params,
             "outputs": sorted(self.outputs),
         }
+        if self.submission is not None:
+            content["submission"] = self.submission
         return hashlib.sha256(to_canonical_json(content).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
@@ -108,6 +141,7 @@ class FrozenSpec:
             "outputs": {name: dict(output) for name, output in self.outputs.items()},
             "resources": dict(self.resources),
             "run": dict(self.run),
+            "submission": self.submission,
         }
 
 

@@ -115,6 +115,9 @@ class Tracker:
     def _send(self, message: Mapping[str, Any]) -> None:
         os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        # MLflow's own patience is minutes per call.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         for name in ("alembic", "mlflow"):
             logging.getLogger(name).setLevel(logging.WARNING)
         from mlflow import MlflowClient

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict
 from pyspark.sql import DataFrame, SparkSession
 
-from ubspark.catalogs.delta import TableVersion
+from ubspark.catalogs.catalog import Catalog
+from ubspark.catalogs.filters import Condition
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.schema import TableSchema
 from ubspark.catalogs.sources import Source
 from ubspark.catalogs.writers import RowTask, WrittenRows
 from ubspark.figures import Figure
+from ubspark.sky.regions import Region
 
 __all__ = [
     "Fact",
@@ -35,11 +37,14 @@ class Params(BaseModel):
 
 @dataclass(frozen=True)
 class JobInput:
-    """An input, opened: a table at a version, or a file to ingest; one of the two is set."""
+    """An input, opened: a catalog at one state, or a file to ingest; one of the two is set."""
 
     name: str
-    table: TableVersion | None = None
+    table: Catalog | None = None
     source: Source | None = None
+    #: Rows that count: those in the region that meet the condition; None for all.
+    region: Region | None = None
+    where: Condition | None = None
     #: Payload columns asked for; None where the file does not say.
     columns: tuple[str, ...] | None = None
     #: Column roles that override those of the table.

@@ -1,15 +1,15 @@
 """The crossmatch job: two catalog tables in, their pairs out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
-from ubspark.catalogs.delta import TableVersion
-from ubspark.catalogs.layout import FileLayout
+from ubspark.catalogs.catalog import Catalog, CatalogLayout
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableColumn, TableSchema
+from ubspark.catalogs.selection import select_rows
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import ASSOCIATION_COLUMNS, DIST_ARCSEC, HEALPIX_29, LEFT_ID, RIGHT_ID
 from ubspark.crossmatch.match import Match, Side
@@ -28,7 +28,7 @@ from ubspark.recipes.base import (
     Workspace,
 )
 from ubspark.recipes.positions import compute_motion_bound, resolve_epoch, to_position_columns
-from ubspark.recipes.quantities import AngleArcsec
+from ubspark.recipes.quantities import AngleArcsec, MatchEpoch
 
 __all__ = ["CROSSMATCH", "Crossmatch", "CrossmatchParams"]
 
@@ -44,7 +44,7 @@ class CrossmatchParams(Params):
     how: Literal["inner", "left"] = "inner"
     #: Julian year to match at, ``left``, ``right`` or ``none``. ``auto``: where the epochs differ,
     #: that of the side without proper motions, else the right one's.
-    epoch: float | Literal["auto", "left", "right", "none"] = "auto"
+    epoch: MatchEpoch = "auto"
     #: Leave out the columns of the catalogs; keep identifiers, separation and flags.
     association_only: bool = False
     #: Suffixes of column names that both sides have; by default the names of the tables.
@@ -86,8 +86,10 @@ class Crossmatch:
         ):
             table = _table(inputs[name])
             share = sources[name].estimate_share(side.names)
+            chosen = {"region": inputs[name].region, "where": inputs[name].where}
             facts += [
                 Fact(f"{name} table", str(table)),
+                *(Fact(f"{name} {key}", str(value)) for key, value in chosen.items() if value),
                 Fact(f"{name} rows", table.n_rows),
                 Fact(f"{name} files", table.n_files),
                 Fact(f"{name} bytes to read, of {table.n_bytes:,}", round(share * n_bytes), "B"),
@@ -134,7 +136,14 @@ class Crossmatch:
             payload = self._payload(inputs[name], params)
             renamed = self._rename(inputs, params)[name]
             pairs = [(column, renamed.get(column, column)) for column in payload]
-            sides.append(Side(table.read_layout().refine(), columns, pairs, motion))
+            source = select_rows(
+                table.read_layout(),
+                region=inputs[name].region,
+                condition=inputs[name].where,
+                ra=columns.ra,
+                dec=columns.dec,
+            )
+            sides.append(Side(source.refine(), columns, pairs, motion))
         left, right = sides
         return Match(left, right, MatchOptions(params.radius, params.how, epoch))
 
@@ -230,25 +239,23 @@ CROSSMATCH = Crossmatch()
 _ROWS_PER_MAP_PIXEL = 20
 
 
-def _table(given: JobInput) -> TableVersion:
+def _table(given: JobInput) -> Catalog:
     if given.table is None:
         msg = f"`inputs.{given.name}` must name a table."
         raise ParameterError(msg)
     return given.table
 
 
-def _layout(side: Side) -> FileLayout:
-    source = side.source
-    if not isinstance(source, FileLayout):
-        raise TypeError(source)
-    return source
+def _layout(side: Side) -> CatalogLayout:
+    """Return the source of a side, which `_match` made a layout."""
+    return cast("CatalogLayout", side.source)
 
 
 def _id_column(given: JobInput, columns: PositionColumns) -> TableColumn:
     return _table(given).schema[columns.id]
 
 
-def _estimate_width(table: TableVersion, payload: tuple[str, ...]) -> float:
+def _estimate_width(table: Catalog, payload: tuple[str, ...]) -> float:
     """Return the bytes of a row in memory, text and lists guessed."""
     widths = (
         getattr(table.schema[name].type, "bit_width", 0) for name in payload if _flat(table, name)
@@ -257,7 +264,7 @@ def _estimate_width(table: TableVersion, payload: tuple[str, ...]) -> float:
     return 64 + sum(widths) / 8 + 40 * texts
 
 
-def _flat(table: TableVersion, name: str) -> bool:
+def _flat(table: Catalog, name: str) -> bool:
     try:
         return bool(table.schema[name].type.bit_width)
     except ValueError:

@@ -28,6 +28,7 @@ from ubspark.recipes.base import (
     Summary,
     Workspace,
 )
+from ubspark.recipes.quantities import JulianYear
 from ubspark.sky.frames import is_equatorial, validate_frame
 from ubspark.sky.spark import with_healpix_29, with_icrs
 
@@ -45,7 +46,7 @@ class IngestParams(Params):
     #: Role to column: ``id``, ``ra``, ``dec`` and what else the catalog has.
     roles: dict[str, str] = Field(default_factory=dict)
     #: Epoch of all positions, Julian year; a column of epochs is the role ``epoch``.
-    epoch: float | None = None
+    epoch: JulianYear | None = None
     #: Frame of the positions; by default what the file declares, else ICRS.
     frame: str | None = None
     #: Whether the column of role ``pmra`` includes cos(dec).
@@ -87,9 +88,13 @@ class Ingest:
         schema.validate_columns([*roles.values(), *params.units], table=source.path)
         for role in ("id", "ra", "dec"):
             _validate_type(schema[roles[role]], role)
+        if roles["ra"] == roles["dec"]:
+            msg = f"The roles `ra` and `dec` name one column, `{roles['ra']}`."
+            raise ParameterError(msg)
         frame = validate_frame(params.frame or source.frame or "ICRS")
         _validate_frame_names(frame, schema)
-        NullRules.parse(params.nulls)
+        rules = NullRules.parse(params.nulls).renamed(source.renamed)
+        rules.validate({column.name: column.type for column in source.columns})
         units = _find_units(schema, roles, params.units)
         if "pmra" in roles:
             _validate_motion(roles, units, params.pm_includes_cos_dec, frame)

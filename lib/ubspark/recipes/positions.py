@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from astropy import units as u
 
-from ubspark.catalogs.delta import TableVersion
+from ubspark.catalogs.catalog import Catalog
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.columns import MJD_UNITS, ROLES
 from ubspark.crossmatch.options import PositionColumns
@@ -16,7 +16,7 @@ from ubspark.sky.motion import compute_motion_bound_arcsec, to_julian_year
 __all__ = ["compute_motion_bound", "resolve_epoch", "to_position_columns"]
 
 
-def to_position_columns(table: TableVersion, roles: Mapping[str, str]) -> PositionColumns:
+def to_position_columns(table: Catalog, roles: Mapping[str, str]) -> PositionColumns:
     """Return the position columns of a catalog table.
 
     Parameters
@@ -102,9 +102,7 @@ def resolve_epoch(
     return float(towards.epoch) if isinstance(towards.epoch, float) else None
 
 
-def compute_motion_bound(
-    table: TableVersion, columns: PositionColumns, epoch: float | None
-) -> float:
+def compute_motion_bound(table: Catalog, columns: PositionColumns, epoch: float | None) -> float:
     """Return an upper bound, in arcsec, of how far any row moves to the match epoch."""
     if epoch is None or columns.pmra is None or columns.pmdec is None or columns.epoch is None:
         return 0.0
@@ -124,7 +122,7 @@ def compute_motion_bound(
 _NUMERIC = frozenset(role.name for role in ROLES.values() if role.unit and role.name != "time")
 
 
-def _find_epoch(table: TableVersion, known: CatalogRoles) -> str | float | None:
+def _find_epoch(table: Catalog, known: CatalogRoles) -> str | float | None:
     """Return the epoch of all rows, or the column that has it."""
     column = known.get("epoch")
     if column is None:
@@ -136,7 +134,7 @@ def _find_epoch(table: TableVersion, known: CatalogRoles) -> str | float | None:
     return float(to_julian_year(np.array(bounds[0]))) if _is_mjd(table, known) else bounds[0]
 
 
-def _is_mjd(table: TableVersion, known: CatalogRoles) -> bool:
+def _is_mjd(table: Catalog, known: CatalogRoles) -> bool:
     """Whether the epoch column holds days; a date is always an MJD, a year a Julian year."""
     column = known.get("epoch")
     return column is not None and (table.schema[column].unit or "").lower() in MJD_UNITS
@@ -148,7 +146,7 @@ def _is_number(kind: pa.DataType) -> bool:
     )
 
 
-def _compute_factor(table: TableVersion, column: str | None, role: str) -> float:
+def _compute_factor(table: Catalog, column: str | None, role: str) -> float:
     """Return the factor from the column's unit to the unit of the role."""
     unit = table.schema[column].unit if column else None
     wanted = ROLES[role].unit
@@ -169,6 +167,6 @@ def _read_constant_epoch(side: PositionColumns, name: str) -> float:
     raise ParameterError(msg)
 
 
-def _read_bounds(table: TableVersion, column: str) -> tuple[float, float]:
+def _read_bounds(table: Catalog, column: str) -> tuple[float, float]:
     """Return the bounds of a column: from the log where it has them, else by reading it."""
     return table.read_bounds(column) or table.scan_bounds(column)

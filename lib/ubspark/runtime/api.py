@@ -11,11 +11,13 @@ from pyspark.sql import SparkSession
 
 from ubspark.catalogs.addresses import parse_address
 from ubspark.catalogs.delta import TableVersion, open_table
-from ubspark.catalogs.filters import parse_where
+from ubspark.catalogs.filters import parse_condition
+from ubspark.catalogs.selection import read_rows
 from ubspark.recipes.base import Fact
 from ubspark.runtime.config import JobConfig, load_job, parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.run_job import RunOutcome, plan_job, run_job
+from ubspark.sky.regions import parse_region
 
 __all__ = ["plan", "read_table", "run"]
 
@@ -63,7 +65,11 @@ def plan(
 
 
 def read_table(
-    address: str, *, columns: Sequence[str] | None = None, where: str | None = None
+    address: str,
+    *,
+    columns: Sequence[str] | None = None,
+    where: str | None = None,
+    region: str | None = None,
 ) -> Table:
     """Read a table, or a part of it, into memory.
 
@@ -75,6 +81,8 @@ def read_table(
         Columns to read; all by default.
     where
         Condition on the rows, such as ``phot_g_mean_mag < 6``.
+    region
+        Part of the sky, such as ``cone 56.75 24.1 2 deg``; rows then come in sky order.
 
     Returns
     -------
@@ -90,8 +98,13 @@ def read_table(
     table = open_table(asked.to_uri(Home.find().warehouse), version=asked.version, name=asked.place)
     names = list(columns or table.schema.names)
     table.schema.validate_columns(names, table=asked.place)
-    condition = parse_where(where, table.schema, table=asked.place) if where else None
-    return _to_astropy(table, table.to_dataset().to_table(columns=names, filter=condition))
+    rows = read_rows(
+        table,
+        names,
+        region=parse_region(region) if region else None,
+        condition=parse_condition(where, table.schema, table=asked.place) if where else None,
+    )
+    return _to_astropy(table, rows)
 
 
 def _to_astropy(table: TableVersion, rows: pa.Table) -> Table:

@@ -1,13 +1,21 @@
 """The configuration of a job: a YAML file, settings of the command line and the environment."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from ubspark.errors import InputMissingError, ParameterError
 
@@ -26,6 +34,37 @@ __all__ = [
 M = TypeVar("M", bound=BaseModel)
 
 _ENVIRONMENT = "UBSPARK_"
+
+
+def _to_text(value: Any) -> Any:
+    """Return a YAML scalar as the text it stands for: ``hdu: 2`` and ``cache: true`` are fine."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _validate_memory(value: str | None) -> str | None:
+    if value is not None and not _MEMORY.fullmatch(value):
+        msg = f"must be a size such as `4g` or `900m`, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _validate_master(value: str | None) -> str | None:
+    if value is not None and not _MASTER.fullmatch(value):
+        msg = (
+            f"must be a Spark master such as `local[2]`, `local[*]`, `spark://HOST:PORT`, "
+            f"`k8s://URL` or `yarn`, got {value!r}"
+        )
+        raise ValueError(msg)
+    return value
+
+
+_MEMORY = re.compile(r"[1-9]\d*[kmgt]b?", re.IGNORECASE)
+_MASTER = re.compile(
+    r"local|local\[(\*|[1-9]\d*)(,\d+)?\]|local-cluster\[\d+,\d+,\d+\]|yarn|(spark|k8s)://.+"
+)
+Text = Annotated[str, BeforeValidator(_to_text)]
 
 
 class _Section(BaseModel):
@@ -47,7 +86,11 @@ class InputConfig(_Section):
     path: str | None = None
     format: str | None = None
     #: Options of the format, such as ``hdu``.
-    options: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Text] = Field(default_factory=dict)
+    #: Part of the sky, such as ``cone 56.75 24.1 2 deg``: other rows are as if not there.
+    region: str | None = None
+    #: Condition on the rows, such as ``phot_g_mean_mag < 18``; likewise.
+    where: str | None = None
     #: Columns that the output keeps; all by default.
     columns: list[str] | None = None
     #: Column roles that win over those of the table.
@@ -64,20 +107,20 @@ class OutputConfig(_Section):
 class ResourceConfig(_Section):
     """What the run may use; never part of the run key."""
 
-    master: str | None = None
-    memory: str | None = None
+    master: Annotated[str | None, AfterValidator(_validate_master)] = None
+    memory: Annotated[str | None, AfterValidator(_validate_memory)] = None
     #: Number of cells, or of sort partitions; chosen from the data by default.
     cells: int | None = Field(default=None, ge=1)
     #: Further Spark settings.
-    spark: dict[str, str] = Field(default_factory=dict)
+    spark: dict[str, Text] = Field(default_factory=dict)
 
 
 class RunConfig(_Section):
     """Who runs it and under which names it is found again."""
 
-    user: str | None = None
-    group: str | None = None
-    tags: dict[str, str] = Field(default_factory=dict)
+    user: Text | None = None
+    group: Text | None = None
+    tags: dict[str, Text] = Field(default_factory=dict)
 
 
 class JobConfig(_Section):
@@ -117,7 +160,7 @@ def load_job(path: str | Path, settings: Iterable[str] = ()) -> JobConfig:
         msg = f"The job file `{path}` is no UTF-8 text: {error.reason} at byte {error.start}."
         raise ParameterError(msg) from error
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
@@ -127,6 +170,19 @@ def load_job(path: str | Path, settings: Iterable[str] = ()) -> JobConfig:
         msg = f"The job file `{path}` must hold keys such as `job`, `inputs` and `outputs`."
         raise ParameterError(msg)
     return parse_job(content, settings)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping; YAML would keep the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                problem = f"the key `{key.value}` stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def parse_job(content: Mapping[str, Any], settings: Iterable[str] = ()) -> JobConfig:
@@ -163,6 +219,11 @@ def _describe(model: type[BaseModel], error: Mapping[str, Any], prefix: str) -> 
         return f"`{shown}` is not a key.{hint} Keys here: {', '.join(known)}."
     if error["type"] == "missing":
         return f"`{shown}` is missing."
+    if error["type"] == "dict_type":
+        return f"`{shown}` must hold `KEY: VALUE` pairs, got {error['input']!r}."
+    if error["type"] in ("model_type", "model_attributes_type"):
+        keys = ", ".join(_find_keys(model, path))
+        return f"`{shown}` must hold keys ({keys}), got {error['input']!r}."
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"`{shown}` {message}."
@@ -193,7 +254,7 @@ def _merge(into: dict[str, Any], content: Mapping[str, Any]) -> None:
 
 def _parse_setting(setting: str) -> dict[str, Any]:
     key, equals, value = setting.partition("=")
-    if not equals or not key.strip():
+    if not equals or not all(part.strip() for part in key.split(".")):
         msg = f"`--set` takes `section.key=value`, got {setting!r}."
         raise ParameterError(msg)
     try:

@@ -3,6 +3,8 @@
 import errno
 import re
 
+from pyspark import SparkContext
+
 from ubspark import errors
 from ubspark.errors import TransientError, UbsparkError
 
@@ -29,6 +31,8 @@ def describe_failure(error: BaseException) -> UbsparkError:
         kind = getattr(errors, ours[1], UbsparkError)
         found: UbsparkError = kind(ours[2].strip())
         return found
+    if _has_java_ended():
+        return TransientError("The Java process of Spark was killed. Run again.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):
         return TransientError(f"{error.strerror}: {error.filename}.")
     for sign, sentence in _SIGNS.items():
@@ -39,17 +43,21 @@ def describe_failure(error: BaseException) -> UbsparkError:
     return UbsparkError(f"The job failed: {shown.rstrip('.')}. The log of the run has the rest.")
 
 
-_JAVA_KILLED = "The Java process was killed; nothing was committed. Run again."
 _SIGNS = {
-    "No space left on device": "The disk is full; nothing was committed. Free some and run again.",
-    "Read-only file system": "The file system is read-only; nothing was committed.",
-    "Permission denied": "A file or folder may not be written; nothing was committed.",
+    "No space left on device": "The disk is full. Free some and run again.",
+    "Read-only file system": "The file system is read-only. Make it writable and run again.",
+    "Permission denied": "A file or folder may not be written. Allow it and run again.",
     "java.lang.OutOfMemoryError": (
-        "Spark ran out of memory; raise `resources.memory` (such as `4g`) and run again."
+        "Spark ran out of memory. Raise `resources.memory` (such as `4g`) and run again."
     ),
     "Python worker exited unexpectedly": (
-        "A Python worker was killed, perhaps for lack of memory; nothing was committed. Run again."
+        "A Python worker was killed, perhaps for lack of memory. Run again."
     ),
-    "Answer from Java side is empty": _JAVA_KILLED,
-    "Connection refused": _JAVA_KILLED,
+    "Connection refused": "The Java process of Spark does not answer. Run again.",
 }
+
+
+def _has_java_ended() -> bool:
+    """Whether the Java that this Python started is gone; its errors then have many faces."""
+    process = getattr(SparkContext._gateway, "proc", None)
+    return process is not None and process.poll() is not None

@@ -1,22 +1,28 @@
 """From a job file to a frozen spec: addresses become table versions, defaults are written out."""
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ubspark.catalogs.addresses import TableAddress, parse_address, to_local_path
-from ubspark.catalogs.delta import open_table
+from ubspark.catalogs.catalog import Catalog
+from ubspark.catalogs.delta import TableVersion, is_delta_table, open_table
+from ubspark.catalogs.filters import Condition, parse_condition
+from ubspark.catalogs.hats import HatsCatalog
+from ubspark.catalogs.opening import open_catalog
 from ubspark.catalogs.sources import open_source
-from ubspark.errors import ParameterError
+from ubspark.errors import ConflictError, ParameterError, TransientError, UbsparkError
 from ubspark.lineage.manifest import compute_manifest
-from ubspark.lineage.spec import FileInput, FrozenSpec, InputRecord, TableInput
+from ubspark.lineage.spec import CatalogInput, FileInput, FrozenSpec, InputRecord, TableInput
 from ubspark.recipes import RECIPES
 from ubspark.recipes.base import JobInput, Params, Recipe
 from ubspark.runtime.config import InputConfig, JobConfig, TableRef, validate_model
 from ubspark.runtime.home import Home
+from ubspark.sky.regions import Region, parse_region
 
 __all__ = ["PreparedJob", "prepare_job"]
 
@@ -64,7 +70,9 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
         if address.version is not None:
             msg = f"`outputs.{name}.table` must not name a version, got {address}."
             raise ParameterError(msg)
-        outputs[name] = {"uri": address.to_uri(home.warehouse), "mode": output.mode}
+        uri = address.to_uri(home.warehouse)
+        _validate_place(name, uri, opened)
+        outputs[name] = {"uri": uri, "mode": output.mode}
     spec = FrozenSpec(
         job=recipe.name,
         job_version=recipe.version,
@@ -116,11 +124,44 @@ def _to_address(table: str | TableRef, key: str) -> TableAddress:
         raise ParameterError(msg) from error
 
 
+def _validate_place(name: str, uri: str, inputs: Mapping[str, JobInput]) -> None:
+    """Refuse an output that is an input, lies in a file, or is a table that cannot be read."""
+    for given in inputs.values():
+        if given.table is not None and given.table.uri == uri:
+            msg = (
+                f"`outputs.{name}.table` is the table that the job reads as `inputs.{given.name}` "
+                f"({uri}); choose another one."
+            )
+            raise ConflictError(msg)
+    in_the_way = [] if "://" in uri else [p for p in (Path(uri), *Path(uri).parents) if p.is_file()]
+    if in_the_way:
+        msg = f"`outputs.{name}.table` is `{uri}`, but `{in_the_way[0]}` is a file."
+        raise ConflictError(msg)
+    with _reaching(uri):
+        if is_delta_table(uri):
+            open_table(uri)
+
+
+@contextmanager
+def _reaching(uri: str) -> Iterator[None]:
+    """Say what could not be reached, where the log store does not answer."""
+    try:
+        yield
+    except OSError as error:
+        first = str(error).strip().partition("\n")[0].rstrip(".")
+        msg = f"The place `{uri}` cannot be reached: {first}."
+        raise TransientError(msg) from error
+
+
 def _open_input(name: str, kind: str, given: InputConfig, home: Home, scratch: Path) -> JobInput:
     if kind == "file":
-        if given.path is None:
+        if not given.path:
             msg = f"`inputs.{name}.path` is missing; it names the file or folder to read."
             raise ParameterError(msg)
+        for key in ("region", "where"):
+            if getattr(given, key) is not None:
+                msg = f"`inputs.{name}.{key}` chooses rows of a table; a file is read whole."
+                raise ParameterError(msg)
         source = open_source(
             to_local_path(given.path), format=given.format, options=given.options, scratch=scratch
         )
@@ -129,11 +170,44 @@ def _open_input(name: str, kind: str, given: InputConfig, home: Home, scratch: P
         msg = f"`inputs.{name}.table` is missing; it names a table such as `gaia_dr3@v0`."
         raise ParameterError(msg)
     address = _to_address(given.table, f"inputs.{name}.table")
-    table = open_table(address.to_uri(home.warehouse), version=address.version, name=address.place)
-    columns = None if given.columns is None else tuple(given.columns)
+    uri = address.to_uri(home.warehouse)
+    with _reaching(uri):
+        table = open_catalog(uri, version=address.version, name=address.place)
     return JobInput(
-        name, table=table, columns=columns, roles=given.roles, short_name=address.short_name
+        name,
+        table=table,
+        region=_read_region(name, given),
+        where=_read_where(name, given, table, address.place),
+        columns=None if given.columns is None else tuple(given.columns),
+        roles=given.roles,
+        short_name=address.short_name,
     )
+
+
+def _read_region(name: str, given: InputConfig) -> Region | None:
+    if given.region is None:
+        return None
+    with _naming(f"inputs.{name}.region"):
+        return parse_region(given.region)
+
+
+def _read_where(name: str, given: InputConfig, table: Catalog, place: str) -> Condition | None:
+    if given.where is None:
+        return None
+    with _naming(f"inputs.{name}.where"):
+        return parse_condition(given.where, table.schema, table=place)
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Put the key of the job file before what is wrong with its value."""
+    try:
+        yield
+    except UbsparkError as error:
+        word = f"`{key.rpartition('.')[2]}`"
+        text = str(error)
+        shown = f"`{key}`{text.removeprefix(word)}" if text.startswith(word) else f"`{key}`: {text}"
+        raise type(error)(shown) from error
 
 
 def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
@@ -144,5 +218,14 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
     table = opened.table
     if table is None:
         raise AssertionError
-    options = {"columns": opened.columns and list(opened.columns), "roles": dict(opened.roles)}
+    options = {
+        "columns": opened.columns and list(opened.columns),
+        "roles": dict(opened.roles),
+        "region": opened.region and str(opened.region),
+        "where": opened.where and str(opened.where),
+    }
+    if isinstance(table, HatsCatalog):
+        return CatalogInput(table.uri, table.digest, table.n_files, table.n_bytes, options)
+    if not isinstance(table, TableVersion):
+        raise TypeError(table)
     return TableInput(table.uri, table.table_id, table.version, options)

@@ -41,6 +41,11 @@ class Home:
         return self.path / "spool"
 
     @property
+    def submissions(self) -> Path:
+        """Folder of the appends that have not ended well yet."""
+        return self.path / "submissions"
+
+    @property
     def tracking_uri(self) -> str:
         """The MLflow store: ``MLFLOW_TRACKING_URI``, else a database in the home."""
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.path / 'mlflow.db'}"

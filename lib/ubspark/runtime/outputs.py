@@ -10,7 +10,7 @@ from ubspark.catalogs.delta import is_delta_table, open_table
 from ubspark.catalogs.parquet_sink import ParquetSink
 from ubspark.catalogs.writers import WrittenRows, write_rows
 from ubspark.errors import ConflictError
-from ubspark.lineage.commits import build_commit_record, validate_commit
+from ubspark.lineage.commits import build_commit_record, find_made, validate_commit
 from ubspark.lineage.tracking import OutputRecord
 from ubspark.recipes.base import OutputTable
 from ubspark.runtime.freeze import PreparedJob
@@ -22,13 +22,10 @@ __all__ = ["commit_output", "describe_output", "find_base", "write_output"]
 _OURS = ("part-", ".ubspark-", ".part-", "_delta_log")
 
 
-def find_base(job: PreparedJob, name: str, *, replace: bool) -> int:
+def find_base(job: PreparedJob, name: str) -> int:
     """Return the version an output has now, -1 for none.
 
-    Parameters
-    ----------
-    replace
-        Whether the newest version is this very result, to be computed again.
+    Where the newest version is this very result, it may be computed again in every mode.
 
     Raises
     ------
@@ -43,7 +40,7 @@ def find_base(job: PreparedJob, name: str, *, replace: bool) -> int:
             raise ConflictError(msg)
         return -1
     table = open_table(uri)
-    if mode == "error" and not replace:
+    if mode == "error" and find_made(uri, job.spec, name) is None:
         msg = (
             f"Output table `{uri}` exists already (version {table.version}) and holds another "
             f"result. Choose another name, or set `outputs.{name}.mode` to overwrite or append."

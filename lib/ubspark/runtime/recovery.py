@@ -11,7 +11,7 @@ from ubspark.runtime.home import Home
 from ubspark.runtime.outputs import describe_output
 from ubspark.runtime.records import RunRecord, iterate_records
 
-__all__ = ["close_lost_runs", "create_tracker", "find_finished"]
+__all__ = ["close_lost_runs", "create_tracker", "find_commits", "find_finished"]
 
 
 def close_lost_runs(home: Home) -> None:
@@ -29,7 +29,7 @@ def find_finished(job: PreparedJob, home: Home) -> RunRecord | None:
     """Return the run that made every output as its newest data version, if one did."""
     commits: dict[str, Commit] = {}
     for name in job.spec.outputs:
-        commit = find_made(job.get_output_uri(name), job.spec.key, name)
+        commit = find_made(job.get_output_uri(name), job.spec, name)
         if commit is None:
             return None
         commits[name] = commit
@@ -56,36 +56,38 @@ def create_tracker(home: Home, mlflow_run: str | None = None) -> Tracker:
     )
 
 
-def _close(record: RunRecord, home: Home) -> None:
-    found = _find_commits(record)
-    if found is None:
-        record.end("ERROR", error="The process of this run was killed; nothing was committed.")
-    else:
-        record.outputs = {name: output.to_json() for name, output in found.items()}
-        record.notes.append("Killed after its commit; this record was completed afterwards.")
-        record.end("COMPLETED")
-    if record.mlflow_run is not None:
-        create_tracker(home, record.mlflow_run).finish(
-            "KILLED" if found is None else "FINISHED",
-            run_id=record.run_id,
-            metrics=record.metrics,
-            outputs=found or {},
-            artifacts=record.folder,
-        )
-
-
-def _find_commits(record: RunRecord) -> dict[str, OutputRecord] | None:
-    """Return the outputs that a run committed, or None if any of them is missing."""
+def find_commits(record: RunRecord) -> dict[str, OutputRecord]:
+    """Return the outputs that a run committed, as the histories of its tables tell."""
     spec: dict[str, Any] = json.loads((record.folder / "spec.json").read_text(encoding="utf-8"))
     found = {}
     for name, output in spec["outputs"].items():
         uri = output["uri"]
         commits = read_history(uri) if is_delta_table(uri) else []
         mine = [commit for commit in commits if (commit.record or {}).get("run") == record.run_id]
-        if not mine:
-            return None
-        found[name] = _describe(uri, mine[0])
+        if mine:
+            found[name] = _describe(uri, mine[0])
     return found
+
+
+def _close(record: RunRecord, home: Home) -> None:
+    found = find_commits(record)
+    record.outputs = {name: output.to_json() for name, output in found.items()}
+    spec: dict[str, Any] = json.loads((record.folder / "spec.json").read_text(encoding="utf-8"))
+    is_complete = found.keys() == spec["outputs"].keys()
+    if is_complete:
+        record.notes.append("Killed after its commit; this record was completed afterwards.")
+        record.end("COMPLETED")
+    else:
+        what = f"only {', '.join(found)} was" if found else "nothing was"
+        record.end("ERROR", error=f"The process of this run was killed; {what} committed.")
+    if record.mlflow_run is not None:
+        create_tracker(home, record.mlflow_run).finish(
+            "FINISHED" if is_complete else "KILLED",
+            run_id=record.run_id,
+            metrics=record.metrics,
+            outputs=found,
+            artifacts=record.folder,
+        )
 
 
 def _describe(uri: str, commit: Commit) -> OutputRecord:

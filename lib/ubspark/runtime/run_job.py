@@ -5,14 +5,16 @@ import shutil
 import signal
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
 
+from ubspark.catalogs.writers import WrittenRows
 from ubspark.lineage.environment import describe_code, describe_environment
 from ubspark.lineage.spec import to_canonical_json
 from ubspark.lineage.tracking import OutputRecord, Tracker
@@ -25,8 +27,14 @@ from ubspark.runtime.home import Home
 from ubspark.runtime.logs import log_to
 from ubspark.runtime.outputs import commit_output, find_base, write_output
 from ubspark.runtime.records import RunRecord
-from ubspark.runtime.recovery import close_lost_runs, create_tracker, find_finished
+from ubspark.runtime.recovery import (
+    close_lost_runs,
+    create_tracker,
+    find_commits,
+    find_finished,
+)
 from ubspark.runtime.session import build_session
+from ubspark.runtime.submissions import hold_submission
 
 __all__ = ["RunOutcome", "plan_job", "run_job"]
 
@@ -74,13 +82,16 @@ def run_job(
     """
     home = home or Home.find()
     home.validate_writable()
-    with _scratch_folder() as scratch:
+    with _scratch_folder() as scratch, ExitStack() as stack:
         job = prepare_job(config, home, scratch=scratch)
         close_lost_runs(home)
+        if job.spec.is_append:
+            held = hold_submission(home.submissions, job.spec, resume=not force)
+            job = replace(job, spec=replace(job.spec, submission=stack.enter_context(held)))
         made = find_finished(job, home)
         if made is not None and not force:
             return RunOutcome(made, already_made=True)
-        bases = {name: find_base(job, name, replace=made is not None) for name in job.spec.outputs}
+        bases = {name: find_base(job, name) for name in job.spec.outputs}
         record = RunRecord.create(home.runs, job.spec)
         with log_to(record.folder / "run.log"), _tracked(record, job, home):
             session = spark or build_session(config.resources, app_name=f"ubspark {config.job}")
@@ -121,10 +132,29 @@ def _execute(
         record.outputs[name] = output.to_json()
         record.save()
         _log.info("Committed %s@v%d, digest %s.", output.uri, output.version, output.digest)
-    summary = result.summarise(written)
+    try:
+        _describe_run(job, record, spark, result.summarise(written), written)
+    # The outputs are there: what goes wrong in telling of them is no reason to lose the run.
+    except Exception as error:
+        _log.exception("The report failed.")
+        msg = (
+            f"The outputs are committed, but their report is incomplete: {describe_failure(error)}"
+        )
+        record.notes.append(msg)
+        warnings.warn(msg, stacklevel=2)
+    record.metrics["seconds"] = time.monotonic() - started
+
+
+def _describe_run(
+    job: PreparedJob,
+    record: RunRecord,
+    spark: SparkSession,
+    summary: Summary,
+    written: Mapping[str, WrittenRows],
+) -> None:
+    """Put metrics, notes, surroundings and the report beside the record."""
     record.metrics = {
         **summary.metrics,
-        "seconds": time.monotonic() - started,
         "output_rows": sum(rows.n_rows for rows in written.values()),
         "output_bytes": sum(rows.n_bytes for rows in written.values()),
     }
@@ -173,26 +203,37 @@ def _report(job: PreparedJob, record: RunRecord, summary: Summary) -> None:
 def _tracked(record: RunRecord, job: PreparedJob, home: Home) -> Iterator[None]:
     """Record the run; whatever ends it closes its record and its MLflow run."""
     tracker = create_tracker(home)
-    with home.lock("tracking"):
-        tracker.start(job.spec, run_id=record.run_id, tags=_collect_tags(job))
-    record.mlflow_run = tracker.mlflow_run
-    record.save()
     try:
         with _interrupted_by_sigterm():
+            with home.lock("tracking"):
+                tracker.start(job.spec, run_id=record.run_id, tags=_collect_tags(job))
+            record.mlflow_run = tracker.mlflow_run
+            record.save()
             yield
-    except KeyboardInterrupt:
-        _close(tracker, record, "ABORTED", "Stopped by the user.")
-        raise
+    except KeyboardInterrupt as error:
+        made = _find_committed(record)
+        sentence = f"Stopped by the user; {made or 'nothing'} was committed."
+        _close(tracker, record, "ABORTED", sentence)
+        raise KeyboardInterrupt(sentence) from error
     except Exception as error:
         failure = describe_failure(error)
         if failure is not error:
             _log.exception("The run failed.")
+        _find_committed(record)
         _close(tracker, record, "ERROR", str(failure))
         if failure is error:
             raise
         raise failure from error
     else:
         _close(tracker, record, "COMPLETED", None)
+
+
+def _find_committed(record: RunRecord) -> str:
+    """Put into the record what is committed: a run may end while Delta commits for it."""
+    # A store that does not answer now is no reason to leave the record open.
+    with suppress(Exception):
+        record.outputs = {name: made.to_json() for name, made in find_commits(record).items()}
+    return ", ".join(f"{made['uri']}@v{made['version']}" for made in record.outputs.values())
 
 
 def _close(tracker: Tracker, record: RunRecord, phase: Any, error: str | None) -> None:

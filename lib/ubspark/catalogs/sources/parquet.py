@@ -20,7 +20,7 @@ from ubspark.catalogs.sources.parquet_notes import read_notes
 from ubspark.catalogs.sources.schema import merge_types, to_table_type
 from ubspark.errors import SchemaError, SourceError
 
-__all__ = ["ParquetSource", "open_parquet"]
+__all__ = ["ParquetSource", "needs_arrow", "open_parquet"]
 
 BATCH_ROWS = 32_768
 
@@ -148,7 +148,7 @@ def open_parquet(path: str, files: Sequence[Path]) -> ParquetSource:
         renamed={old: new for old, new in names.items() if old != new},
         data_files=tuple(str(file) for file in files),
         stored=pa.schema(list(stored.items())),
-        needs_arrow=any(_needs_arrow(kind) for f in footers for kind in f.schema.types),
+        needs_arrow=any(needs_arrow(kind) for f in footers for kind in f.schema.types),
         n_row_groups=tuple(footer.n_row_groups for footer in footers),
     )
 
@@ -203,13 +203,13 @@ def _describe(name: str, arrow_type: pa.DataType, notes: dict[str, str]) -> Sour
     )
 
 
-def _needs_arrow(arrow_type: pa.DataType) -> bool:
+def needs_arrow(arrow_type: pa.DataType) -> bool:
     """Tell whether Spark cannot read values as stored, or would shift them by its time zone."""
     if pa.types.is_timestamp(arrow_type):
         return arrow_type.unit == "ns" or arrow_type.tz is None
     if pa.types.is_float16(arrow_type) or pa.types.is_null(arrow_type):
         return True
-    return any(_needs_arrow(arrow_type.field(n).type) for n in range(arrow_type.num_fields))
+    return any(needs_arrow(arrow_type.field(n).type) for n in range(arrow_type.num_fields))
 
 
 def _warn_of_nanoseconds(path: str, arrow_types: dict[str, pa.DataType]) -> None:
@@ -239,5 +239,6 @@ def _warn_of_partitions(path: str, files: Sequence[Path]) -> None:
 
 
 def _to_hadoop_path(file: str) -> str:
-    """Return a local file as Spark names it: no other file system, no wildcards."""
-    return "file://" + re.sub(r"([\\{}\[\]*?])", r"\\\1", file)
+    """Return a file as Spark names it: a path is no other file system, no name a wildcard."""
+    place = file.replace("s3://", "s3a://", 1) if "://" in file else "file://" + file
+    return re.sub(r"([\\{}\[\]*?])", r"\\\1", place)

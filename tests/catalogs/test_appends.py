@@ -1,0 +1,97 @@
+"""Whether rows fit a table that is there."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from ubspark.catalogs.appends import validate_append
+from ubspark.catalogs.parquet_sink import Constraint
+from ubspark.catalogs.schema import TableColumn, TableSchema
+from ubspark.errors import SchemaError
+
+SCHEMA = TableSchema(
+    (
+        TableColumn("_healpix_29", pa.int64(), False),
+        TableColumn("x", pa.float64(), True, "mag", None, "Brightness"),
+        TableColumn("l", pa.list_(pa.struct([("a", pa.int32())]))),
+    )
+)
+CONSTRAINT = Constraint("_healpix_29", -1)
+
+
+def describe(schema: TableSchema = SCHEMA, **configuration: str) -> dict[str, Any]:
+    """Return the metadata action of a table of ours."""
+    kept = {"delta.constraints.healpix_29": CONSTRAINT.sql, **configuration}
+    return {"schemaString": schema.to_delta_json(), "partitionColumns": [], "configuration": kept}
+
+
+def change_field(name: str, **entry: Any) -> dict[str, Any]:
+    there = describe()
+    content = json.loads(there["schemaString"])
+    field = next(field for field in content["fields"] if field["name"] == name)
+    field.update(entry)
+    return {**there, "schemaString": json.dumps(content)}
+
+
+def validate(there: dict[str, Any], schema: TableSchema = SCHEMA) -> None:
+    validate_append(there, schema, (CONSTRAINT,), table="t")
+
+
+def test_rows_of_the_same_schema_fit() -> None:
+    validate(describe())
+
+
+def test_order_comments_and_looser_nulls_there_do_not_matter() -> None:
+    validate(describe(), TableSchema(SCHEMA.columns[::-1]))
+    validate(change_field("x", metadata={"comment": "Another text"}))
+    validate(change_field("_healpix_29", nullable=True))
+    validate(describe(**{"delta.enableDeletionVectors": "true", "ubspark.role.ra": "ra"}))
+
+
+@pytest.mark.parametrize(
+    ("there", "reason"),
+    [
+        (describe(SCHEMA.select(["_healpix_29", "l"])), "it has no column `x`"),
+        (
+            describe(TableSchema((*SCHEMA.columns, TableColumn("y", pa.int8())))),
+            "they have no column `y`",
+        ),
+        (change_field("x", type="float"), 'column `x` is "float" there and "double" here'),
+        (change_field("x", type="decimal(20,0)"), "column `x` is "),
+        (
+            change_field("l", type={"type": "array", "elementType": "long", "containsNull": True}),
+            "column `l` is ",
+        ),
+        (change_field("x", nullable=False), "column `x` may not be null there"),
+        (
+            change_field("x", metadata={"delta.generationExpression": "l * 2"}),
+            "column `x` has the rule `delta.generationExpression`",
+        ),
+        (
+            change_field("x", metadata={"__CHAR_VARCHAR_TYPE_STRING": "varchar(4)"}),
+            "column `x` has the rule `__CHAR_VARCHAR_TYPE_STRING`",
+        ),
+        (describe(**{"delta.constraints.c": "x < 5"}), "its constraint `x < 5` is not one"),
+        ({**describe(), "partitionColumns": ["x"]}, "it is partitioned by `x`"),
+        (describe(**{"delta.columnMapping.mode": "name"}), "it maps its columns to other names"),
+    ],
+)
+def test_table_that_cannot_hold_the_rows_is_named_with_the_reason(
+    there: dict[str, Any], reason: str
+) -> None:
+    start, end = "Table `t` cannot take the rows of this run: ", "or choose another output."
+    with pytest.raises(SchemaError, match=r"\. Overwrite it, or choose another output\.$") as found:
+        validate(there)
+    assert str(found.value).startswith(start + reason)
+    assert str(found.value).endswith(end)
+
+
+def test_case_of_a_name_counts() -> None:
+    """Delta takes `X` for `x`, the readers of our files do not."""
+    schema = TableSchema(
+        (*SCHEMA.select(["_healpix_29", "l"]).columns, TableColumn("X", pa.float64()))
+    )
+    with pytest.raises(SchemaError, match="it has no column `X`"):
+        validate(describe(), schema)

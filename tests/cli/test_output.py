@@ -1,0 +1,129 @@
+"""What the commands print: JSON alone on stdout where it is asked for, help that reads well."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pyspark.sql import SparkSession
+
+from ubspark.catalogs.digests import ContentDigest
+from ubspark.runtime.home import Home
+
+Call = Callable[..., Any]
+
+_COMMANDS = ("ingest", "run", "plan", "tables", "show", "history", "doctor")
+
+
+@pytest.fixture
+def demo(demo_home: Home, monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> Home:
+    monkeypatch.setenv("UBSPARK_HOME", str(demo_home.path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return demo_home
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Path:
+    path = tmp_path / "job.yaml"
+    content = {
+        "job": "crossmatch",
+        "inputs": {"left": {"table": "hipparcos2"}, "right": {"table": "gaia_dr3"}},
+        "params": {"radius": "1 arcsec", "epoch": 2016.0, "association_only": True},
+        "outputs": {"matches": {"table": "printed"}},
+    }
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def read_json(call: Call, *words: Any) -> Any:
+    answer = call(*words, "--json")
+    assert answer.code == 0, answer.said
+    assert answer.said == ""
+    assert answer.out.count("\n") == 1
+    return json.loads(answer.out)
+
+
+@pytest.mark.spark
+def test_run_plan_and_history_tell_one_story(call: Call, demo: Home, job_file: Path) -> None:
+    planned = read_json(call, "plan", job_file)
+    made = read_json(call, "run", job_file)
+    assert made["already_made"] is False
+    output = made["outputs"]["matches"]
+    assert output["version"] == 0
+    assert Path(made["report"]).is_file()
+
+    told = read_json(call, "history", "printed")
+    assert [entry["version"] for entry in told] == [0]
+    assert told[0]["run"] == made["run"]
+    assert told[0]["digest"] == output["digest"]
+    assert told[0]["inputs"] == "hipparcos2@v0, gaia_dr3@v0"
+    assert ContentDigest.parse(told[0]["digest"]).n_rows == output["n_rows"]
+
+    spec = json.loads((demo.runs / made["run"] / "spec.json").read_text())
+    assert spec["key"] == planned["key"]
+    tables = {table["table"]: table for table in read_json(call, "tables")}
+    assert tables["printed"]["rows"] == output["n_rows"]
+
+    again = read_json(call, "run", job_file)
+    assert again["already_made"] is True
+    assert again["run"] == made["run"]
+    assert len(read_json(call, "history", "printed")) == 1
+
+
+@pytest.mark.spark
+def test_show_prints_values_as_json(call: Call, demo: Home) -> None:
+    words = ("show", "hipparcos2", "--columns", "hip,plx,_healpix_29", "--limit", "3")
+    rows = read_json(call, *words, "--where", "hip < 100 and plx > 1")
+    assert len(rows) == 3
+    assert all(row["hip"] < 100 < row["_healpix_29"] and row["plx"] > 1 for row in rows)
+    schema = {entry["column"]: entry for entry in read_json(call, "show", "hipparcos2", "--schema")}
+    assert schema["pmra"]["unit"] == "mas/yr"
+    assert read_json(call, "show", "hipparcos2", "--limit", "0") == []
+
+
+@pytest.mark.spark
+def test_missing_value_is_null_in_json(call: Call, demo: Home) -> None:
+    rows = read_json(call, "show", "gaia_dr3", "--columns", "source_id,pmra", "--limit", "2000")
+    assert all(row["pmra"] is None or row["pmra"] == row["pmra"] for row in rows)
+
+
+def test_doctor_finds_this_machine_well(call: Call, home: Home) -> None:
+    answer = call("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(answer.out)}
+    assert {"Python", "Java", "JARs", "home folder", "disk"} <= checks.keys()
+    assert checks["home folder"]["finding"] == str(home.path)
+    assert answer.code == (0 if all(check["is_good"] for check in checks.values()) else 2)
+
+
+def test_doctor_names_what_is_missing(
+    call: Call, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    answer = call("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(answer.out)}
+    assert answer.code == 2
+    assert not checks["JARs"]["is_good"]
+    assert "ubspark doctor --fix" in checks["JARs"]["finding"]
+
+
+def test_empty_home_has_no_tables(call: Call, home: Home) -> None:
+    assert read_json(call, "tables") == []
+
+
+@pytest.mark.parametrize("command", ["", *_COMMANDS])
+def test_help_is_readable(call: Call, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    answer = call(*command.split(), "--help")
+    assert answer.code == 0
+    assert answer.said == ""
+    assert f"Usage: ubspark {command}".strip() in answer.out
+    assert all(len(line) <= 80 for line in answer.out.splitlines())
+    assert ("Example: ubspark" in answer.out) == bool(command)
+    if not command:
+        assert all(name in answer.out for name in _COMMANDS)
+
+
+def test_command_alone_shows_its_help(call: Call) -> None:
+    assert call().out == call("--help").out
