@@ -21,9 +21,11 @@ SCHEMA = TableSchema(
 CONSTRAINT = Constraint("_healpix_29", -1)
 
 
-def describe(schema: TableSchema = SCHEMA, **configuration: str) -> dict[str, Any]:
+def describe(
+    schema: TableSchema = SCHEMA, configuration: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Return the metadata action of a table of ours."""
-    kept = {"delta.constraints.healpix_29": CONSTRAINT.sql, **configuration}
+    kept = {"delta.constraints.healpix_29": CONSTRAINT.sql, **(configuration or {})}
     return {"schemaString": schema.to_delta_json(), "partitionColumns": [], "configuration": kept}
 
 
@@ -47,7 +49,7 @@ def test_order_comments_and_looser_nulls_there_do_not_matter() -> None:
     validate(describe(), TableSchema(SCHEMA.columns[::-1]))
     validate(change_field("x", metadata={"comment": "Another text"}))
     validate(change_field("_healpix_29", nullable=True))
-    validate(describe(**{"delta.enableDeletionVectors": "true", "ubspark.role.ra": "ra"}))
+    validate(describe(SCHEMA, {"delta.enableDeletionVectors": "true", "ubspark.role.ra": "ra"}))
 
 
 @pytest.mark.parametrize(
@@ -73,9 +75,12 @@ def test_order_comments_and_looser_nulls_there_do_not_matter() -> None:
             change_field("x", metadata={"__CHAR_VARCHAR_TYPE_STRING": "varchar(4)"}),
             "column `x` has the rule `__CHAR_VARCHAR_TYPE_STRING`",
         ),
-        (describe(**{"delta.constraints.c": "x < 5"}), "its constraint `x < 5` is not one"),
+        (describe(SCHEMA, {"delta.constraints.c": "x < 5"}), "its constraint `x < 5` is not one"),
         ({**describe(), "partitionColumns": ["x"]}, "it is partitioned by `x`"),
-        (describe(**{"delta.columnMapping.mode": "name"}), "it maps its columns to other names"),
+        (
+            describe(SCHEMA, {"delta.columnMapping.mode": "name"}),
+            "it maps its columns to other names",
+        ),
     ],
 )
 def test_table_that_cannot_hold_the_rows_is_named_with_the_reason(

@@ -96,7 +96,11 @@ def test_comment_changed_by_sql_wins_over_the_old_description() -> None:
 
 def test_rules_of_a_table_do_not_go_with_its_columns() -> None:
     """A generation expression names columns of its own table; in another it stops the commit."""
-    facts = {"delta.generationExpression": "a * 2", "CURRENT_DEFAULT": "3", "EXISTS_DEFAULT": "3"}
+    facts: dict[str, Any] = {
+        "delta.generationExpression": "a * 2",
+        "CURRENT_DEFAULT": "3",
+        "EXISTS_DEFAULT": "3",
+    }
     facts |= {"delta.columnMapping.physicalName": "col-1", "note": "kept", "n": 5}
     assert read_field(metadata=facts).extra == {"note": "kept"}
 

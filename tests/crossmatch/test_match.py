@@ -115,9 +115,9 @@ def make_stars(
         rng.uniform(0.0, 360.0, n) * u.deg, np.sqrt(rng.random(n)) * 12 * RADIUS * u.arcsec
     )
     epoch = catalog_epoch + rng.uniform(-0.5, 0.5, n)
-    motion = rng.normal(0.0, 5000.0 * moves, (2, n)).clip(-10000.0, 10000.0)
-    ra, dec, *motion = move(there.ra.deg, there.dec.deg, *motion, epoch - EPOCH)
-    return make_rows(ra, dec, rng.permutation(n), pmra=motion[0], pmdec=motion[1], epoch=epoch)
+    pmra, pmdec = rng.normal(0.0, 5000.0 * moves, (2, n)).clip(-10000.0, 10000.0)
+    ra, dec, pmra, pmdec = move(there.ra.deg, there.dec.deg, pmra, pmdec, epoch - EPOCH)
+    return make_rows(ra, dec, rng.permutation(n), pmra=pmra, pmdec=pmdec, epoch=epoch)
 
 
 def move(
@@ -236,8 +236,8 @@ def test_fast_star_is_found_across_any_border(
     epochs = {"left": (1980.0, 2000.0), "right": (2000.0, 1980.0), "both": (1980.0, 2020.0)}[whose]
 
     def make(epoch: float) -> Side:
-        star = (np.array([value]) for value in (ra, dec, pmra, pmdec))
-        *place, east, north = move(*star, epoch - 1980.0)
+        star = [np.array([value]) for value in (ra, dec, pmra, pmdec)]
+        *place, east, north = move(star[0], star[1], star[2], star[3], epoch - 1980.0)
         rows = make_rows(*place, pmra=east, pmdec=north, epoch=[epoch])
         return make_side(rows, MOVING, motion_arcsec=1.1 * 14.2 * abs(EPOCH - epoch))
 

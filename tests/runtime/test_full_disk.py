@@ -38,7 +38,7 @@ def test_full_disk_under_the_output_is_temporary(
 ) -> None:
     (tiny_disk / "ballast").write_bytes(b"\0" * 4096 * (_BLOCKS - 4))
     job = parse_job(match_job(str(tiny_disk / "x")))
-    with pytest.raises(TransientError, match="The disk is full. Free some and run again."):
+    with pytest.raises(TransientError, match=r"The disk is full\. Free some and run again\."):
         run_job(job, home=small_home, spark=spark)
     assert not is_delta_table(str(tiny_disk / "x"))
     record = next(iterate_records(small_home.runs))

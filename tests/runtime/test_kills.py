@@ -160,7 +160,7 @@ def check_kill(
         code, said = run.wait_for_end()
         assert wait_until(lambda: is_gone(run.java), 30), "The JVM lives on."
     if whom in ("java", "worker") and moment != "record":
-        assert code == 75
+        assert code == 75, said
         assert [line for line in said.splitlines() if not _is_from_java(line)] == [
             f"ubspark: {_SENTENCES[whom]}"
         ]

@@ -19,7 +19,7 @@ from pyarrow import fs
 from ubspark.columns import HEALPIX_29
 from ubspark.sky.healpix import find_in_ranges
 
-__all__ = ["FileLayout", "conform", "meets_ranges", "open_filesystem"]
+__all__ = ["FileLayout", "conform", "may_hold", "meets_ranges", "open_filesystem"]
 
 IntArray = NDArray[np.int64]
 #: Lowest and highest value, both inclusive, by column.
@@ -175,7 +175,7 @@ def _read_footer(path: str, within: Bounds) -> list[tuple[int, int, int, int]]:
     return [
         (*bounds, group.num_rows, _count_bytes(group))
         for group, bounds in _bounds(metadata)
-        if _may_hold(group, within)
+        if may_hold(group, within)
     ]
 
 
@@ -195,7 +195,7 @@ def _bounds(metadata: pq.FileMetaData) -> Iterator[tuple[Any, tuple[int, int]]]:
         yield group, bounds
 
 
-def _may_hold(group: pq.RowGroupMetaData, within: Bounds) -> bool:
+def may_hold(group: pq.RowGroupMetaData, within: Bounds) -> bool:
     """Whether a row group may hold rows within some bounds, as far as its statistics tell.
 
     NaN and null count in no minimum or maximum, and meet no bound either.
@@ -227,7 +227,7 @@ def _read_file(
         if len(bounds) == 0:
             return
         meets = np.flatnonzero(meets_ranges(bounds[:, 0], bounds[:, 1], ranges))
-        groups = [i for i in meets.tolist() if _may_hold(file.metadata.row_group(i), within)]
+        groups = [i for i in meets.tolist() if may_hold(file.metadata.row_group(i), within)]
         if len(groups) == 0:
             return
         there = set(file.schema_arrow.names)
@@ -237,13 +237,14 @@ def _read_file(
         yield conform(table if inside.all() else table.filter(pa.array(inside)), schema)
 
 
-def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def conform(rows: pa.Table, schema: pa.Schema, *, safe: bool = True) -> pa.Table:
     """Return the rows of one file as those of the table.
 
-    A file may be older than a column of the table, and Spark writes times as INT96.
+    A file may be older than a column of the table, and Spark writes times as INT96. Only where
+    not ``safe`` are nanoseconds cut.
     """
     columns = [
-        rows[field.name].cast(field.type)
+        rows[field.name].cast(field.type, safe=safe)
         if field.name in rows.column_names
         else pa.chunked_array([pa.nulls(rows.num_rows, field.type)])
         for field in schema

@@ -12,6 +12,7 @@ from pyarrow import acero
 
 from ubspark.catalogs.catalog import Catalog, CatalogLayout
 from ubspark.catalogs.filters import Condition, columns_of
+from ubspark.catalogs.hats import HatsLayout
 from ubspark.catalogs.layout import FileLayout, meets_ranges
 from ubspark.columns import HEALPIX_29
 from ubspark.errors import SchemaError
@@ -181,15 +182,17 @@ def read_rows(
     SchemaError
         If a region is asked for of a table without positions.
     """
-    if region is None:
+    rows = table.to_dataset()
+    needed = {*columns, *(() if condition is None else columns_of(condition))}
+    # Files of another format may lack the index, which the layout then computes.
+    if region is None and needed <= set(rows.schema.names):
         keep = None if condition is None else condition.to_arrow()
-        rows = table.to_dataset()
         names = list(columns)
         if limit is None:
             return rows.to_table(columns=names, filter=keep)
         return rows.head(limit, columns=names, filter=keep)
     ra, dec = table.roles.get("ra"), table.roles.get("dec")
-    if not table.is_catalog or ra is None or dec is None:
+    if region is not None and (not table.is_catalog or ra is None or dec is None):
         msg = (
             f"Table `{table.uri}` does not know positions, which a region needs. "
             f"Make a catalog of it with `ubspark ingest`."
@@ -205,7 +208,7 @@ def _narrow(
     source: CatalogLayout, region: Region | None, condition: Condition | None
 ) -> CatalogLayout:
     """Return the source without what it can leave out unread."""
-    if not isinstance(source, FileLayout):
+    if not isinstance(source, FileLayout | HatsLayout):
         return source
     if region is not None:
         source = source.select(source.find_files(region.ranges))

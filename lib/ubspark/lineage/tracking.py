@@ -7,6 +7,7 @@ of the output tables say the essentials anyway.
 import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,11 @@ __all__ = ["OutputRecord", "Tracker"]
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
+#: What MLflow's stores hold.
 _MAX_DIGEST = 36
+_MAX_PARAM = 6000
+_MAX_TAG = 8000
+_MAX_KEY = 250
 #: Makes MLflow's pages show runs with parameters and metrics, not conversations.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
@@ -122,24 +127,28 @@ class Tracker:
             logging.getLogger(name).setLevel(logging.WARNING)
         from mlflow import MlflowClient
 
-        client = MlflowClient(self._tracking_uri)
+        # Left open, MLflow would ask the Spark session for the registry, which may be dead.
+        client = MlflowClient(self._tracking_uri, registry_uri=self._tracking_uri)
         if message["event"] == "start":
-            self.mlflow_run = self._create_run(client, message)
+            self._create_run(client, message)
         elif self.mlflow_run is not None:
             _close_run(client, self.mlflow_run, message)
 
-    def _create_run(self, client: Any, message: Mapping[str, Any]) -> str:
+    def _create_run(self, client: Any, message: Mapping[str, Any]) -> None:
         spec = message["spec"]
-        experiment = self._find_experiment(client, spec["job"])
         tags = {"ubspark.run_id": message["run"], "ubspark.key": spec["key"], **message["tags"]}
-        name = f"{spec['job']}-{message['run'][-8:]}"
-        run = str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+        # A message is sent again where the store failed in the middle of it.
+        if self.mlflow_run is None:
+            experiment = self._find_experiment(client, spec["job"])
+            name = f"{spec['job']}-{message['run'][-8:]}"
+            tags = {_to_key(key): _clip(value, _MAX_TAG) for key, value in tags.items()}
+            run = client.create_run(experiment, run_name=name, tags=tags)
+            self.mlflow_run = str(run.info.run_id)
         for key, value in _flatten(spec["params"]).items():
-            client.log_param(run, key, value)
-        client.log_dict(run, spec, "spec.json")
+            client.log_param(self.mlflow_run, _to_key(key), _clip(value, _MAX_PARAM))
+        client.log_dict(self.mlflow_run, spec, "spec.json")
         inputs = [_to_dataset(name, record) for name, record in spec["inputs"].items()]
-        client.log_inputs(run, inputs)
-        return run
+        client.log_inputs(self.mlflow_run, inputs)
 
     def _find_experiment(self, client: Any, name: str) -> str:
         found = client.get_experiment_by_name(name)
@@ -187,6 +196,17 @@ def _to_dataset(name: str, record: Mapping[str, Any], *, context: str = "input")
     dataset = MetaDataset(source, name=title, digest=digest[:_MAX_DIGEST])
     listed = [InputTag(key, value) for key, value in tags.items()]
     return DatasetInput(dataset=dataset._to_mlflow_entity(), tags=listed)
+
+
+def _clip(text: str, longest: int) -> str:
+    """Return a text that fits, and where the whole of it is."""
+    end = " … (whole in spec.json)"
+    return text if len(text) <= longest else text[: longest - len(end)] + end
+
+
+def _to_key(name: str) -> str:
+    """Return a name of the characters that MLflow takes; columns may be called anything."""
+    return re.sub(r"[^\w.:/ -]", "_", name)[:_MAX_KEY]
 
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

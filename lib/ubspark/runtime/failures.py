@@ -2,7 +2,10 @@
 
 import errno
 import re
+import subprocess
+from contextlib import suppress
 
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkContext
 
 from ubspark import errors
@@ -12,6 +15,7 @@ __all__ = ["describe_failure"]
 
 #: How an error of ours looks inside the traceback of a Python worker.
 _OURS = re.compile(r"ubspark\.errors\.(\w+): (.+)")
+_DEATH_S = 5.0
 _LAST_ERROR = re.compile(r"^(?:[\w.]+(?:Error|Exception)): .+$", re.MULTILINE)
 
 
@@ -31,7 +35,7 @@ def describe_failure(error: BaseException) -> UbsparkError:
         kind = getattr(errors, ours[1], UbsparkError)
         found: UbsparkError = kind(ours[2].strip())
         return found
-    if _has_java_ended():
+    if _has_java_ended(error):
         return TransientError("The Java process of Spark was killed. Run again.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):
         return TransientError(f"{error.strerror}: {error.filename}.")
@@ -57,7 +61,14 @@ _SIGNS = {
 }
 
 
-def _has_java_ended() -> bool:
-    """Whether the Java that this Python started is gone; its errors then have many faces."""
+def _has_java_ended(error: BaseException) -> bool:
+    """Whether the Java that this Python started is gone; errors then have many faces."""
     process = getattr(SparkContext._gateway, "proc", None)
-    return process is not None and process.poll() is not None
+    if process is None:
+        return False
+    if not isinstance(error, Py4JError | OSError) or isinstance(error, Py4JJavaError):
+        return process.poll() is not None
+    # Java does not answer; where it dies, that takes longer than the error.
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_DEATH_S)
+    return process.poll() is not None

@@ -81,6 +81,8 @@ def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSes
         msg = f"Spark did not start: {first}"
         raise TransientError(msg) from error
     _validate_active(session)
+    # A JVM that ends leaves this server with a stack trace that tells nobody anything.
+    setattr(session.sparkContext._accumulatorServer, "handle_error", lambda *_: None)  # noqa: B010
     return session
 
 

@@ -1,5 +1,6 @@
 """Spherical geometry, HEALPix and space motion on NumPy arrays."""
 
+from ubspark.sky.cover import intersect_ranges
 from ubspark.sky.healpix import (
     N_PIXELS_29,
     compute_healpix_29,
@@ -18,6 +19,7 @@ from ubspark.sky.motion import (
     compute_motion_bound_arcsec,
     propagate,
 )
+from ubspark.sky.regions import REGION_FORMS, Region, parse_region
 from ubspark.sky.rings import (
     MAX_RING_RADIUS_ARCSEC,
     RING_WIDTH,
@@ -47,12 +49,14 @@ __all__ = [
     "MISSING_PROPER_MOTION",
     "MISSING_RADIAL_VELOCITY",
     "N_PIXELS_29",
+    "REGION_FORMS",
     "RING_WIDTH",
     "SLACK_ARCSEC",
     "BoolArray",
     "FloatArray",
     "IntArray",
     "Motion",
+    "Region",
     "compute_chord_squared",
     "compute_healpix_29",
     "compute_healpix_29_from_vectors",
@@ -62,8 +66,10 @@ __all__ = [
     "compute_ring_of_positions",
     "compute_separation_arcsec",
     "find_in_ranges",
+    "intersect_ranges",
     "is_usable_position",
     "merge_ranges",
+    "parse_region",
     "pixel_to_range",
     "propagate",
     "range_to_pixels",

@@ -85,8 +85,8 @@ def propagate(
     -----
     Equation 1.5.19 ff. of ESA (1997) [1]_, as used by Gaia: u(t) = <r + (mu + r mu_r) t> with
     mu = p pmra + q pmdec and mu_r = rv parallax / 4.740470446. Light-time is left out, as in
-    both catalogues; ERFA's ``pmsafe``, which has it, differs by less than |rv|/c times the
-    perspective term |mu| |mu_r| t**2: 3e-5 arcsec for Barnard's star in 15 years.
+    both catalogues; ERFA's ``pmsafe``, which has it, differs by less than ``|rv|/c`` times the
+    perspective term ``|mu| |mu_r| t**2``: 3e-5 arcsec for Barnard's star in 15 years.
 
     References
     ----------
@@ -146,7 +146,7 @@ def compute_motion_bound_arcsec(
     -------
     float
         arcsec; 0 where nothing moves. A tenth is added for perspective, the change of proper
-        motion of a star that comes nearer: enough while |rv| * parallax * |dt| stays below
+        motion of a star that comes nearer: enough while ``|rv| * parallax * |dt|`` stays below
         8.8e7 km/s mas yr, fifteen times Barnard's star over a century.
 
     Raises

@@ -124,7 +124,8 @@ def _read_polygon(text: str) -> Region:
     ras = [_wrap(ra) for ra in numbers[::2]]
     vertices = list(zip(ras, (_validate_dec(dec) for dec in numbers[1::2]), strict=True))
     # The first vertex may come again at the end, and any twice.
-    kept = [v for i, v in enumerate(vertices) if v != vertices[i - 1] or len(vertices) == 1]
+    after = [*vertices[1:], *vertices[:1]]
+    kept = [v for v, following in zip(vertices, after, strict=True) if v != following]
     return Polygon(tuple(ra for ra, _ in kept), tuple(dec for _, dec in kept))
 
 

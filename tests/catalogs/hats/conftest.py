@@ -32,7 +32,7 @@ class Form:
     suffix: str = ".parquet"
     #: Column of the index and its order; None for none.
     index: tuple[str, int] | None = ("_healpix_29", 29)
-    index_type: pa.DataType = pa.int64()
+    index_type: str = "int64"
     has_hive_columns: bool = False
     has_partition_info: bool = True
     has_common_metadata: bool = True
@@ -75,7 +75,9 @@ def write_hats(folder: Path, rows: pa.Table, form: Form | None = None) -> Path:
     rows, healpix = rows.take(order), healpix[order]
     if form.index is not None:
         name, at = form.index
-        rows = rows.add_column(0, name, pa.array(healpix >> 2 * (29 - at)).cast(form.index_type))
+        rows = rows.add_column(
+            0, name, pa.array(healpix >> 2 * (29 - at)).cast(pa.type_for_alias(form.index_type))
+        )
     base, first = healpix >> 2 * 29, healpix >> 2 * 28
     pixels = [(0, p) for p in range(4)] + [(1, p) for p in range(16, 48)]
     written = []
@@ -84,6 +86,7 @@ def write_hats(folder: Path, rows: pa.Table, form: Form | None = None) -> Path:
         if part.num_rows:
             _write_partition(folder, part, norder, npix, form)
             written.append((norder, npix))
+    (folder / form.dataset).mkdir(exist_ok=True)
     if form.has_common_metadata:
         pq.write_metadata(
             _hive(rows, 0, 0, form).schema, folder / f"{form.dataset}_common_metadata"
@@ -142,7 +145,7 @@ FORMS = {
     "order 13": Form(index=("healpix13", 13)),
     "other name": Form(index=("hpx", 29)),
     "no index": Form(index=None),
-    "unsigned index": Form(index_type=pa.uint64()),
+    "unsigned index": Form(index_type="uint64"),
     "hive columns": Form(has_hive_columns=True),
     "old properties": Form(file="properties"),
     "no partition info": Form(has_partition_info=False),

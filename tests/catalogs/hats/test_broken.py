@@ -156,7 +156,7 @@ def test_one_sentence_names_what_is_broken(made: Path, spark: SparkSession, case
         assert isinstance(caught.value, UbsparkError)
         assert text.endswith(".")
         assert "\n" not in text
-        assert str(made) in text or case in ("order 30", "rows are no number", "no such column")
+        assert str(made) in text
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:

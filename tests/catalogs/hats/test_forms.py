@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from ubspark.catalogs.filters import parse_condition
 from ubspark.catalogs.hats import open_hats
 from ubspark.catalogs.hats.spark import read_hats
+from ubspark.catalogs.selection import read_rows
 from ubspark.columns import HEALPIX_29
 from ubspark.sky.healpix import N_PIXELS_29, compute_healpix_29, find_in_ranges
 from ubspark.sky.regions import parse_region
@@ -82,12 +86,13 @@ def test_spark_reads_the_same_rows(form: Path, rows: pa.Table, spark: SparkSessi
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("name", ["plain", "folders", "order 13", "no index", "unsigned index"])
 def test_regions_are_those_of_brute_force(
-    form: Path, rows: pa.Table, spark: SparkSession, region: str
+    forms: dict[str, Path], rows: pa.Table, spark: SparkSession, name: str
 ) -> None:
-    found = read_hats(spark, str(form), columns=OWN, region=region).toArrow()
-    assert by_id(found) == by_id(keep(rows, region))
+    for region in REGIONS:
+        found = read_hats(spark, str(forms[name]), columns=OWN, region=region).toArrow()
+        assert by_id(found) == by_id(keep(rows, region)), region
 
 
 @pytest.mark.spark
@@ -137,6 +142,7 @@ def test_unsigned_ids_lose_nothing(
 
 
 @pytest.mark.spark
+@pytest.mark.filterwarnings("ignore:Nanoseconds of `seen`")
 def test_nanoseconds_are_read_as_utc(
     write: Callable[..., Path], rows: pa.Table, spark: SparkSession
 ) -> None:
@@ -164,12 +170,48 @@ def test_units_and_descriptions_are_kept(
     assert metadata["comment"] == "Brightness [mag] (ucd: phot.mag)"
 
 
-def test_columns_that_a_file_lacks_are_null(form: Path, forms: dict[str, Path]) -> None:
-    if form != forms["plain"]:
-        pytest.skip("Of one form only.")
+@pytest.mark.spark
+def test_columns_that_a_file_lacks_are_null(made: Path, spark: SparkSession) -> None:
+    wider = open_hats(str(made)).stored.append(pa.field("later", pa.float64()))
+    pq.write_metadata(wider, made / "dataset" / "_common_metadata")
+    read = open_hats(str(made)).read_layout().read(SKY, ["later"])
+    assert read["later"].null_count == 200
+    assert read_hats(spark, str(made)).where("later is null").count() == 200
+
+
+def test_very_many_files_are_planned_without_their_footers(
+    form: Path, rows: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ubspark.catalogs.hats.layout.MAX_FOOTERS", 3)
+    monkeypatch.setattr("ubspark.catalogs.hats.catalog.MAX_FOOTERS", 3)
     catalog = open_hats(str(form))
-    wider = catalog.stored.append(pa.field("later", pa.float64()))
-    assert catalog.read_footers(catalog.files[:1]).validate(wider, needed=["ra"]) is None
+    layout = catalog.read_layout()
+    assert len(layout.paths) == catalog.n_files
+    assert layout.n_rows.sum() == pytest.approx(rows.num_rows, rel=0.03)
+    part = parse_region("cone 0 0 20 deg")
+    whole = layout.read(part.ranges, OWN)
+    few = layout.select(layout.find_files(part.ranges)[:3]).refine()
+    assert np.all(few.groups >= 0)
+    index = compute_healpix_29(rows["ra"].to_numpy(), rows["dec"].to_numpy())
+    assert by_id(whole) == by_id(rows.filter(pa.array(find_in_ranges(index, part.ranges))))
+    assert few.read(part.ranges, ["id"]).num_rows <= whole.num_rows
+
+
+def test_conditions_skip_row_groups(forms: dict[str, Path]) -> None:
+    layout = open_hats(str(forms["plain"])).read_layout()
+    found = layout.narrow({"mag": (99.0, np.inf)}).read(SKY, ["mag"])
+    assert found.num_rows == 0
+
+
+def test_rows_are_read_into_memory(form: Path, rows: pa.Table) -> None:
+    catalog = open_hats(str(form))
+    found = read_rows(catalog, [HEALPIX_29.name, *OWN])
+    assert by_id(found) == by_id(rows)
+    region = parse_region("cone 0 0 20 deg")
+    condition = parse_condition("mag < 18", catalog.schema, table="made")
+    part = read_rows(catalog, OWN, region=region, condition=condition)
+    near = keep(rows, "cone 0 0 20 deg")
+    assert by_id(part) == by_id(near.filter(pc.field("mag") < 18))
 
 
 def test_numbers_of_rows_that_differ_are_said(made: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 
 from ubspark.catalogs.hats.folder import Folder, FolderFile
 from ubspark.catalogs.hats.footers import Footers, read_footers
-from ubspark.catalogs.hats.layout import HatsLayout, build_layout
+from ubspark.catalogs.hats.layout import MAX_FOOTERS, HatsLayout
 from ubspark.catalogs.hats.manifest import compute_manifest, compute_manifest_digest
 from ubspark.catalogs.hats.partitions import (
     PARTITION_FILE,
@@ -31,6 +31,8 @@ from ubspark.errors import SchemaError
 __all__ = ["HatsCatalog"]
 
 _EVERYWHERE = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
+#: Where nothing is stated.
+_ROWS_PER_BYTE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +125,10 @@ class HatsCatalog:
 
     @property
     def n_rows(self) -> int:
-        """Number of rows, counted in the footers; `properties.n_rows` is what is stated."""
-        return self.footers.n_rows
+        """Number of rows: counted in the footers, or as stated where there are very many files."""
+        stated = self.properties.n_rows
+        is_counted = stated is None or self.n_files <= MAX_FOOTERS
+        return self.footers.n_rows if is_counted else int(stated or 0)
 
     @property
     def n_bytes(self) -> int:
@@ -177,15 +181,27 @@ class HatsCatalog:
                 f"neither a column `_healpix_29` nor positions to compute it from."
             )
             raise SchemaError(msg)
-        limits = [
-            pair if self._is_placed else _EVERYWHERE
-            for pair, files in zip(
+        ranges = [
+            (low, high - 1) if self._is_placed else _EVERYWHERE
+            for (low, high), files in zip(
                 self.partitions.ranges.tolist(), self._files_by_partition, strict=True
             )
             for _ in files
         ]
-        ranges = np.array(limits, dtype=np.int64).reshape(-1, 2)
-        return build_layout(self.footers, ranges, self.schema.to_arrow(), self.index)
+        low, high = np.array(ranges, dtype=np.int64).reshape(-1, 2).T
+        n_bytes = np.array([file.n_bytes for file in self.files], dtype=np.int64)
+        per_byte = (self.properties.n_rows or 0) / max(1, int(n_bytes.sum())) or _ROWS_PER_BYTE
+        return HatsLayout(
+            paths=tuple(self.folder.join(file.path) for file in self.files),
+            groups=np.full(len(n_bytes), -1, dtype=np.int64),
+            low=low,
+            high=high,
+            n_rows=np.maximum(1, n_bytes * per_byte).astype(np.int64),
+            n_bytes=n_bytes,
+            schema=self.schema.to_arrow(),
+            stored=self.stored,
+            index=self.index,
+        ).refine()
 
     @property
     def _is_placed(self) -> bool:
@@ -214,9 +230,11 @@ class HatsCatalog:
         return (low, high) if low <= high else (0.0, 0.0)
 
     def to_dataset(self) -> ds.Dataset:
-        """Return the rows as an Arrow dataset: the columns of the files, in their own types."""
+        """Return the rows as an Arrow dataset, without an index that is computed."""
         paths = [open_filesystem(self.folder.join(file.path)) for file in self.files]
+        kinds = self.schema.to_arrow()
+        schema = pa.schema([kinds.field(name) for name in kinds.names if name in self.stored.names])
         if not paths:
-            return ds.dataset(self.stored.empty_table())
+            return ds.dataset(schema.empty_table())
         names = [path for _, path in paths]
-        return ds.dataset(names, schema=self.stored, filesystem=paths[0][0], format="parquet")
+        return ds.dataset(names, schema=schema, filesystem=paths[0][0], format="parquet")

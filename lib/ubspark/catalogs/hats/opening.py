@@ -53,17 +53,16 @@ def open_hats(path: str, *, version: str | None = None) -> HatsCatalog:
     if collection is not None:
         folder = _find_member(folder, collection.primary)
     properties = read_properties(folder)
-    place = folder.join(properties.file)
     partitions = None if properties.kind == "index" else read_partitions(folder, properties)
     stored = read_stored_schema(folder)
     if stored is None:
         stored = _read_first_schema(folder, properties)
-    index = find_index(properties, stored, place=place)
+    index = find_index(properties, stored, place=properties.place)
     catalog = HatsCatalog(
         uri=folder.uri,
         properties=properties,
         schema=to_table_schema(stored, index, place=folder.uri),
-        roles=find_roles(properties, place=place),
+        roles=find_roles(properties, place=properties.place),
         stored=stored,
         index=index,
         partitions=partitions,

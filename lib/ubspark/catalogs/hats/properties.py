@@ -61,14 +61,15 @@ class HatsProperties:
         Name, and ``object``, ``source``, ``association``, ``index``, ``margin`` or ``map``.
     entries
         All of them, as text, under the names of HATS.
-    file
-        Name of the file that holds them.
+    file, place
+        Name, and path or URI, of the file that holds them.
     """
 
     name: str
     kind: str
     entries: Mapping[str, str] = field(repr=False)
     file: str
+    place: str
 
     @property
     def n_rows(self) -> int | None:
@@ -102,7 +103,7 @@ class HatsProperties:
         order = self._read_integer("hats_col_healpix_order")
         if order is not None and not 0 <= order <= HEALPIX_ORDER:
             msg = (
-                f"Catalog `{self.name}`: `hats_col_healpix_order` must be in "
+                f"`{self.place}`: `hats_col_healpix_order` must be in "
                 f"[0, {HEALPIX_ORDER}], got {order}."
             )
             raise SchemaError(msg)
@@ -142,7 +143,7 @@ class HatsProperties:
         try:
             return None if text in (None, "", "None") else float(text)
         except ValueError as error:
-            msg = f"Catalog `{self.name}`: `{key}` must be a number, got {text!r}."
+            msg = f"`{self.place}`: `{key}` must be a number, got {text!r}."
             raise SchemaError(msg) from error
 
 
@@ -189,7 +190,10 @@ def read_properties(folder: Folder) -> HatsProperties:
         if not entries.get(key):
             msg = f"`{place}` does not say `{key}`, which a catalog of type {kind} needs."
             raise SchemaError(msg)
-    return HatsProperties(name, kind, entries, file)
+    found = HatsProperties(name, kind, entries, file, place)
+    # Said here, not where a number happens to be needed.
+    _ = found.n_rows, found.healpix_order, found.margin_threshold_arcsec
+    return found
 
 
 def read_collection(folder: Folder) -> CollectionProperties | None:

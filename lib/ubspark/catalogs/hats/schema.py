@@ -105,6 +105,7 @@ def to_table_schema(
         if field.name != HEALPIX_29.name
     ]
     _validate_units(columns, index, place)
+    _warn_of_nanoseconds(stored, place)
     if index.is_known:
         columns.insert(0, TableColumn.from_vocabulary(HEALPIX_29))
     elif HEALPIX_29.name in stored.names:
@@ -131,6 +132,18 @@ def _validate_units(columns: list[TableColumn], index: SpatialIndex, place: str)
                 f"catalog are in degrees. Ingest it with `--unit {column.name}={column.unit}`."
             )
             raise SchemaError(msg)
+
+
+def _warn_of_nanoseconds(stored: pa.Schema, place: str) -> None:
+    """Warn once for all columns whose nanoseconds a table cannot keep."""
+    names = [
+        f"`{field.name}`"
+        for field in stored
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns"
+    ]
+    if names:
+        msg = f"Nanoseconds of {', '.join(names)} in `{place}` are cut to microseconds."
+        warnings.warn(msg, stacklevel=4)
 
 
 def _validate_frame(properties: HatsProperties, place: str) -> None:

@@ -13,11 +13,13 @@ from pyspark.sql.pandas.functions import arrow_udf
 from ubspark.catalogs.filters import columns_of, parse_condition, to_spark
 from ubspark.catalogs.hats.catalog import HatsCatalog
 from ubspark.catalogs.hats.folder import FolderFile
+from ubspark.catalogs.hats.layout import MAX_FOOTERS
 from ubspark.catalogs.hats.opening import open_hats
 from ubspark.catalogs.hats.spatial_index import SpatialIndex
 from ubspark.catalogs.schema import TableColumn
 from ubspark.catalogs.sources.base import SourceColumn
 from ubspark.catalogs.sources.parquet import ParquetSource, needs_arrow
+from ubspark.catalogs.sources.schema import to_table_type
 from ubspark.columns import HEALPIX_29, HEALPIX_ORDER
 from ubspark.errors import SchemaError
 from ubspark.sky.healpix import find_in_ranges
@@ -124,19 +126,27 @@ def _scan(
     if catalog.index.is_known and HEALPIX_29.name in asked:
         needed |= {*catalog.index.sources, catalog.index.column or ""}
     names = [name for name in catalog.stored.names if name in needed]
-    kinds = {column.name: column.type for column in catalog.schema.columns}
-    columns = tuple(SourceColumn(name, kinds[name]) for name in names)
-    footers = catalog.read_footers(files)
+    columns = tuple(
+        SourceColumn(
+            name, to_table_type(catalog.stored.field(name).type, column=name, path=catalog.uri)
+        )
+        for name in names
+    )
+    paths = tuple(catalog.folder.join(file.path) for file in files)
+    by_arrow = any(needs_arrow(catalog.stored.field(name).type) for name in names)
+    # Of very many files Spark itself finds out what is wrong.
+    is_checked = by_arrow or len(files) <= MAX_FOOTERS
+    footers = catalog.read_footers(files).files if is_checked else ()
     source = ParquetSource(
         path=catalog.uri,
         format="hats",
         columns=columns,
-        files=footers.paths,
-        n_rows=footers.n_rows,
-        data_files=footers.paths,
+        files=paths,
+        n_rows=None,
+        data_files=paths,
         stored=pa.schema([(column.name, column.type) for column in columns]),
-        needs_arrow=any(needs_arrow(catalog.stored.field(name).type) for name in names),
-        n_row_groups=tuple(file.num_row_groups for file in footers.files),
+        needs_arrow=by_arrow,
+        n_row_groups=tuple(footer.num_row_groups for footer in footers),
     )
     if not files:
         return spark.createDataFrame([], source.spark_schema)

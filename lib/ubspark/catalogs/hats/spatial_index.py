@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ubspark.columns import HEALPIX_29, HEALPIX_ORDER
 from ubspark.sky.healpix import compute_healpix_29
 
-__all__ = ["SpatialIndex"]
+__all__ = ["SpatialIndex", "find_places"]
 
 IntArray = NDArray[np.int64]
 
