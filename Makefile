@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint typing docs dist lock bench-kernel clean
+.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel clean
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -25,6 +25,14 @@ test: setup lint typing  ## Run what CI runs.
 
 test-slow: setup  ## Run the tests that take minutes.
 	$(BIN)/pytest -m slow
+
+test-peer: setup peer-hats  ## Compare with the other tools of the field, in environments of their own.
+	$(BIN)/pytest -m peer
+
+peer-hats: .peers/hats/.ready  ## Make the environment of hats and LSDB.
+
+.peers/hats/.ready: requirements/peer-hats.txt scripts/make_peer.sh
+	@PYTHON="$(PYTHON)" sh scripts/make_peer.sh hats
 
 lint: setup  ## Check style and the direction of imports.
 	$(BIN)/ruff check .
@@ -46,6 +54,9 @@ lock:  ## Resolve the dependencies again (needs uv).
 
 bench-kernel: setup  ## Time the matching kernel beside scipy's k-d tree.
 	$(BIN)/python benchmarks/kernel_nearest.py
+
+bench-hats: setup peer-hats  ## Time reading a HATS catalog beside LSDB.
+	$(BIN)/python benchmarks/hats_reader.py
 
 clean:  ## Remove what was built; tables and runs stay.
 	rm -rf $(VENV) docs/_build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,6 @@
 """How a user names a table."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_text_of_an_address_is_read_back(place: str, version: int | None) -> Non
         ("gaia_dr3", "/home/ana/.ubspark/warehouse/gaia_dr3"),
         ("lmc/gaia_dr3", "/home/ana/.ubspark/warehouse/lmc/gaia_dr3"),
         ("/data/x/", "/data/x"),
-        ("/data/100%25", "/data/100%25"),
+        ("/data/100%", "/data/100%"),
         ("file:///data/a%20b%25", "/data/a b%"),
         ("s3a://bucket/a%20b/", "s3a://bucket/a%20b"),
         ("hdfs://host:9000/x", "hdfs://host:9000/x"),
@@ -78,6 +79,17 @@ def test_text_of_an_address_is_read_back(place: str, version: int | None) -> Non
 )
 def test_address_becomes_an_absolute_path_or_uri(place: str, uri: str) -> None:
     assert parse_address(place).to_uri(WAREHOUSE) == uri
+
+
+@pytest.mark.parametrize("part", ["#", "?", "\\", "%20", "%aF"])
+def test_path_that_the_readers_of_delta_misread_is_refused(part: str) -> None:
+    """They would look elsewhere, or find a table without a history."""
+    message = rf"^The path of a table must not contain `{re.escape(part)}`, which readers of Delta"
+    with pytest.raises(ParameterError, match=message):
+        parse_address(f"/data/a{part}b").to_uri(WAREHOUSE)
+    with pytest.raises(ParameterError, match=message):
+        parse_address("gaia").to_uri(Path(f"/data/a{part}b"))
+    assert parse_address(f"s3a://bucket/a{part}b").to_uri(WAREHOUSE) == f"s3a://bucket/a{part}b"
 
 
 def test_relative_paths_start_where_the_user_is(

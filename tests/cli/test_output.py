@@ -10,6 +10,7 @@ import yaml
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.digests import ContentDigest
+from ubspark.cli.output import print_json
 from ubspark.runtime.home import Home
 
 Call = Callable[..., Any]
@@ -83,10 +84,9 @@ def test_show_prints_values_as_json(call: Call, demo: Home) -> None:
     assert read_json(call, "show", "hipparcos2", "--limit", "0") == []
 
 
-@pytest.mark.spark
-def test_missing_value_is_null_in_json(call: Call, demo: Home) -> None:
-    rows = read_json(call, "show", "gaia_dr3", "--columns", "source_id,pmra", "--limit", "2000")
-    assert all(row["pmra"] is None or row["pmra"] == row["pmra"] for row in rows)
+def test_json_holds_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json([{"mag": float("nan"), "flux": [1.5, float("-inf")], "hip": None}])
+    assert capsys.readouterr().out == '[{"mag": null, "flux": [1.5, null], "hip": null}]\n'
 
 
 def test_doctor_finds_this_machine_well(call: Call, home: Home) -> None:

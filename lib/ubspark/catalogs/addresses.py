@@ -11,6 +11,8 @@ __all__ = ["TableAddress", "parse_address", "to_local_path"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+#: What delta-rs takes for something else than a part of a local path.
+_MISREAD = re.compile(r"[#?\\]|%[0-9A-Fa-f]{2}")
 _VERSION = re.compile(r"(?P<place>.*)@(?:v(?P<version>\d+)|latest)", re.DOTALL)
 
 
@@ -33,12 +35,25 @@ class TableAddress:
         return re.sub(r"[^a-z0-9_]+", "_", last.lower()).strip("_") or "table"
 
     def to_uri(self, warehouse: Path) -> str:
-        """Return the absolute path, or the URI, that holds the table."""
-        if self.is_name:
-            return str(warehouse.absolute() / self.place)
+        """Return the absolute path, or the URI, that holds the table.
+
+        Raises
+        ------
+        ParameterError
+            If the path holds a character that the readers of Delta's log misread.
+        """
         if _SCHEME.match(self.place) and not self.place.startswith("file://"):
             return self.place.rstrip("/")
-        return str(Path(to_local_path(self.place)).absolute())
+        path = warehouse / self.place if self.is_name else Path(to_local_path(self.place))
+        found = str(path.absolute())
+        misread = _MISREAD.search(found)
+        if misread:
+            msg = (
+                f"The path of a table must not contain `{misread[0]}`, which readers of Delta "
+                f"tables take for something else, got {found!r}."
+            )
+            raise ParameterError(msg)
+        return found
 
     def __str__(self) -> str:
         """Return the address in the form that :func:`parse_address` reads."""

@@ -188,7 +188,7 @@ class TableVersion:
 
 def is_delta_table(uri: str) -> bool:
     """Whether a Delta table is at this place."""
-    return bool(DeltaTable.is_deltatable(_to_log_uri(uri)))
+    return bool(DeltaTable.is_deltatable(uri))
 
 
 def open_table(uri: str, *, version: int | None = None, name: str | None = None) -> TableVersion:
@@ -201,7 +201,7 @@ def open_table(uri: str, *, version: int | None = None, name: str | None = None)
     """
     shown = name or uri
     try:
-        table = DeltaTable(_to_log_uri(uri))
+        table = DeltaTable(uri)
     except (TableNotFoundError, DeltaError) as error:
         what = "is not there"
         if not isinstance(error, TableNotFoundError):
@@ -216,7 +216,7 @@ def open_table(uri: str, *, version: int | None = None, name: str | None = None)
             msg = f"Table `{shown}` has no version {version}; the latest is {latest}."
             raise InputMissingError(msg)
         try:
-            table = DeltaTable(_to_log_uri(uri), version=version)
+            table = DeltaTable(uri, version=version)
         except DeltaError as error:
             msg = f"Version {version} of table `{shown}` can no longer be read: {_shorten(error)}."
             raise InputMissingError(msg) from error
@@ -240,13 +240,8 @@ def read_history(uri: str) -> list[Commit]:
             operation=str(entry.get("operation")),
             record=_read_record(entry.get("userMetadata")),
         )
-        for entry in DeltaTable(_to_log_uri(uri)).history()
+        for entry in DeltaTable(uri).history()
     ]
-
-
-def _to_log_uri(uri: str) -> str:
-    """Return the address for delta-rs, which takes `%20` in a path for a space."""
-    return uri if "://" in uri else Path(uri).absolute().as_uri()
 
 
 def _locate(root: str, path: str) -> str:

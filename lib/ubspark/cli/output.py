@@ -1,8 +1,9 @@
 """How commands print: tables for people, JSON for programs, one sentence for errors."""
 
 import json
+import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -20,8 +21,17 @@ def print_error(sentence: str) -> None:
 
 
 def print_json(content: Any) -> None:
-    """Write JSON to stdout."""
-    sys.stdout.write(json.dumps(content, ensure_ascii=False, default=str) + "\n")
+    """Write one line of JSON to stdout; NaN and infinity, which JSON lacks, are null."""
+    plain = _to_json(content)
+    sys.stdout.write(json.dumps(plain, ensure_ascii=False, default=str, allow_nan=False) + "\n")
+
+
+def _to_json(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {str(key): _to_json(value) for key, value in content.items()}
+    return [_to_json(value) for value in content] if isinstance(content, list | tuple) else content
 
 
 def print_table(

@@ -1,9 +1,11 @@
 """The Spark session of a run: its settings, and which of them win."""
 
+import atexit
 import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
@@ -83,7 +85,19 @@ def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSes
     _validate_active(session)
     # A JVM that ends leaves this server with a stack trace that tells nobody anything.
     setattr(session.sparkContext._accumulatorServer, "handle_error", lambda *_: None)  # noqa: B010
+    if not _is_one_process(session.sparkContext.master or ""):
+        # A cluster takes an application that just goes away for a failed one.
+        atexit.register(_stop, session)
     return session
+
+
+def _is_one_process(master: str) -> bool:
+    return master == "local" or master.startswith("local[")
+
+
+def _stop(session: SparkSession) -> None:
+    with suppress(Exception):
+        session.stop()
 
 
 def _local_settings(asked: ResourceConfig) -> dict[str, Any]:

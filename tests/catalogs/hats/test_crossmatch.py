@@ -105,7 +105,7 @@ def test_published_pairs_of_the_maintainers(
     rows = read(outcome)
     with (conformance / "raw/xmatch_expected/xmatch_correct.csv").open() as file:
         published = {
-            (int(row["ss_id"]), int(row["xmatch_id"])): float(row["dist"]) * 3600
+            (int(float(row["ss_id"])), int(float(row["xmatch_id"]))): float(row["dist"]) * 3600
             for row in csv.DictReader(file)
         }
     pairs = zip(rows["left_id"].to_pylist(), rows["right_id"].to_pylist(), strict=True)

@@ -1,6 +1,7 @@
 """Rows, values and cone searches are those of hats and LSDB."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,9 @@ def to_text(value: Any) -> str:
         return str([to_text(part) for part in value])
     if value is None or value != value:
         return "-"
+    if isinstance(value, datetime):
+        # Ours say that they are UTC.
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds")
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
