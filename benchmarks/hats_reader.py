@@ -42,13 +42,11 @@ def best(read):
     return min(times), n
 columns = ["ra", "dec", "c0"]
 def whole():
-    return len(lsdb.open_catalog(path, columns=columns).compute(progress_bar=False))
+    return len(lsdb.open_catalog(path, columns=columns).compute())
 def part():
     search = lsdb.ConeSearch(*cone)
     catalog = lsdb.open_catalog(path, columns=columns, search_filter=search)
-    return len(catalog.compute(progress_bar=False))
-import dask
-dask.config.set(num_workers=2, scheduler="threads")
+    return len(catalog.compute())
 print(json.dumps({"columns": best(whole), "cone": best(part)}))
 """
 
@@ -91,7 +89,9 @@ def ask_peer(folder: Path) -> dict[str, tuple[float, int]]:
     python = ROOT / ".peers" / "hats" / "bin" / "python"
     request = json.dumps([str(folder), CONE])
     call = [str(python), "-c", PEER, request]
-    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
+    )
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 

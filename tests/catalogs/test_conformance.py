@@ -8,7 +8,6 @@ import datetime as dt
 import functools
 import json
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -74,19 +73,15 @@ ROWS = pa.table(
         "dist": pa.array(repeat([0.0, None, 1.5]), pa.float64()),
     }
 )
-COLUMNS = {
-    "id": ("bigint", False, "Identifier", None),
-    "x": ("double", True, "Brightness", "mag"),
-    "f": ("float", True, 'It\'s "quoted" – à', "mas/yr"),
-}
+FACTS = {"id": (None, "Identifier"), "x": ("mag", "Brightness"), "f": ("mas/yr", 'It\'s "so" à')}
 SCHEMA = TableSchema(
     tuple(
         TableColumn(
             field.name,
             field.type,
             field.name != "id",
-            unit=COLUMNS[field.name][3] if field.name in COLUMNS else None,
-            description=COLUMNS[field.name][2] if field.name in COLUMNS else None,
+            unit=FACTS.get(field.name, (None, None))[0],
+            description=FACTS.get(field.name, (None, None))[1],
         )
         for field in ROWS.schema
     )
@@ -113,7 +108,13 @@ CONDITIONS = [
     *("n = 18446744073709551615", "n < -5", "n > 6", "n is null"),
     *("b", "not b", "b is null", "b = false"),
     *("i = 9223372036854775807", "i < -9223372036854775807", "i is null", "y >= 127", "y < -127"),
-    *("l is null", "size(l) = 0", "l[0] > 100", "isnan(l[0])", "array_contains(l, -0.0D)"),
+    *(
+        "l is null",
+        "size(l) = 0",
+        "get(l, 0) > 100",
+        "isnan(get(l, 0))",
+        "array_contains(l, -0.0D)",
+    ),
     *("st is null", "st.a = 1", "st.z > 100", "isnan(st.z)", "st.a is null", "st.z is null"),
     *("raw is null", "length(raw) = 40", "dist is null", "dist = 0.0D", "id >= 15", "id = 29"),
 ]
@@ -179,7 +180,7 @@ def frame(spark: SparkSession) -> DataFrame:
 @pytest.fixture(scope="module")
 def tables(
     spark: SparkSession, frame: DataFrame, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Tables]:
+) -> Tables:
     """The same rows by both writers, each into a table of the same declaration."""
     made = Tables(*(tmp_path_factory.mktemp(name) / "table" for name in ("direct", "spark")))
     rows = write_directly(spark, made.direct, frame, constraints=CONSTRAINTS)
@@ -193,19 +194,16 @@ def tables(
 
 
 def create_by_sql(spark: SparkSession, folder: Path) -> None:
-    kinds = {
-        field.name: field.dataType.simpleString() for field in spark.createDataFrame(ROWS).schema
-    }
+    types = {f.name: f.dataType.simpleString() for f in spark.createDataFrame(ROWS).schema}
     lines = []
     for column in SCHEMA.columns:
         comment = (column.comment or "").replace('"', '\\"')
         nulls = "" if column.nullable else "NOT NULL"
-        lines.append(f'{column.name} {kinds[column.name]} {nulls} COMMENT "{comment}"')
-    spark.sql(f"CREATE TABLE delta.`{folder}` ({', '.join(lines)}) USING delta")
-    for constraint in CONSTRAINTS:
-        spark.sql(
-            f"ALTER TABLE delta.`{folder}` ADD CONSTRAINT {constraint.column} CHECK ({constraint.sql})"
-        )
+        lines.append(f'{column.name} {types[column.name]} {nulls} COMMENT "{comment}"')
+    table = f"delta.`{folder}`"
+    spark.sql(f"CREATE TABLE {table} ({', '.join(lines)}) USING delta")
+    for one in CONSTRAINTS:
+        spark.sql(f"ALTER TABLE {table} ADD CONSTRAINT {one.column} CHECK ({one.sql})")
 
 
 @pytest.fixture(scope="module")
@@ -218,16 +216,20 @@ def answers(spark: SparkSession, tables: Tables) -> dict[str, Answers]:
     }
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
-def test_filter_keeps_the_same_rows(answers: dict[str, Answers], condition: str) -> None:
+@pytest.mark.parametrize("writer", ["direct", "spark"])
+def test_filters_keep_the_same_rows(answers: dict[str, Answers], writer: str) -> None:
     """Rows in memory have neither statistics nor footers: they are the judge."""
-    assert answers["direct"][condition] == answers["memory"][condition]
+    wrong = {
+        condition: (ids, answers["memory"][condition])
+        for condition, ids in answers[writer].items()
+        if ids != answers["memory"][condition]
+    }
+    assert wrong == {}
 
 
-def test_conditions_tell_rows_apart(answers: dict[str, Answers]) -> None:
-    empty = [condition for condition, ids in answers["memory"].items() if not ids]
-    assert empty == ["x <=> null"] * 0 + ["x = 1e309"] * 0 or len(empty) <= 2
-    assert answers["memory"]["x > 100"] != answers["memory"]["x = double('inf')"]
+def test_conditions_keep_some_rows_and_not_all(answers: dict[str, Answers]) -> None:
+    trivial = [text for text, ids in answers["memory"].items() if len(ids) in (0, N_ROWS)]
+    assert trivial == []
 
 
 def test_spark_sees_the_same_rows(spark: SparkSession, tables: Tables) -> None:
@@ -242,18 +244,14 @@ def test_spark_sees_the_same_columns(spark: SparkSession, tables: Tables) -> Non
     found = []
     for folder in (tables.direct, tables.spark):
         rows = spark.sql(f"DESCRIBE TABLE delta.`{folder}`").collect()
+        # An empty comment and none are the same to a reader.
+        found.append([(row["col_name"], row["data_type"], row["comment"] or None) for row in rows])
         fields = load(spark, folder).schema.fields
-        found.append(
-            (
-                [(row["col_name"], row["data_type"], row["comment"] or None) for row in rows],
-                [(field.name, field.dataType) for field in fields],
-            )
-        )
-    direct, by_spark = found
-    # An empty comment and none are the same to a reader.
-    assert direct[0] == by_spark[0]
-    assert direct[1] == by_spark[1]
-    assert direct[0][1] == ("x", "double", "Brightness [mag]")
+        assert [(f.name, f.dataType) for f in fields] == [
+            (f.name, f.dataType) for f in spark.createDataFrame(ROWS).schema.fields
+        ]
+    assert found[0] == found[1]
+    assert found[0][1] == ("x", "double", "Brightness [mag]")
 
 
 def test_nullability_is_that_of_sql(tables: Tables) -> None:
@@ -286,11 +284,9 @@ def test_statistics_are_there_and_as_tight_as_those_of_spark(tables: Tables) -> 
         assert None not in bounds
 
 
-def insert(spark: SparkSession, folder: Path, **values: str) -> Callable[[], Any]:
-    names = ", ".join(values)
-    return lambda: spark.sql(
-        f"INSERT INTO delta.`{folder}` ({names}) VALUES ({', '.join(values.values())})"
-    )
+def insert(spark: SparkSession, folder: Path, **values: str) -> None:
+    names, row = ", ".join(values), ", ".join(values.values())
+    spark.sql(f"INSERT INTO delta.`{folder}` ({names}) VALUES ({row})")
 
 
 @pytest.fixture
@@ -306,12 +302,12 @@ def test_constraints_hold_for_other_writers(spark: SparkSession, small: Path) ->
     for values, message in (
         ({"id": "-1"}, "DELTA_VIOLATE_CONSTRAINT_WITH_VALUES.*id"),
         ({"id": "1", "dist": "-0.5"}, "DELTA_VIOLATE_CONSTRAINT_WITH_VALUES.*dist"),
-        ({"id": "null", "x": "1"}, "NOT_?\\s?NULL"),
+        ({"id": "null", "x": "1"}, "NOT_NULL|CHECK constraint id"),
     ):
         with pytest.raises(Exception, match=message):
-            insert(spark, small, **values)()
+            insert(spark, small, **values)
     assert open_table(str(small)).version == 0
-    insert(spark, small, id="9", dist="null")()
+    insert(spark, small, id="9", dist="null")
     assert load(spark, small).count() == 5
 
 
@@ -328,11 +324,9 @@ def test_rows_with_null_under_a_constraint_can_be_rewritten(
 
 def test_deleted_rows_leave_no_deletion_vectors(spark: SparkSession, small: Path) -> None:
     spark.sql(f"DELETE FROM delta.`{small}` WHERE id = 1")
-    table = open_table(str(small))
-    assert table.read_layout_is_plain() if hasattr(table, "read_layout_is_plain") else True
     log = "".join(path.read_text() for path in (small / "_delta_log").glob("*.json"))
     assert 'deletionVector"' not in log
-    assert "deletionVectors" not in set(table._table.protocol().reader_features or ())
+    assert open_table(str(small)).read_layout().n_rows.sum() == 3
     assert sorted(row["id"] for row in load(spark, small).collect()) == [0, 2, 3]
 
 
@@ -359,14 +353,6 @@ def test_no_rows_make_a_table(spark: SparkSession, tmp_path: Path) -> None:
     ("change", "message"),
     [
         (
-            F.when(F.col("id") != 3, F.col("id")),
-            r"^Column `id` may not be null, but 1 rows have no value in it; nothing was kept\.$",
-        ),
-        (F.col("id") - 5, r"^Column `id` breaks `id >= 0` in \d rows; nothing was kept\.$"),
-    ]
-    if False
-    else [
-        (
             "CASE WHEN id != 3 THEN id END",
             r"^Column `id` may not be null, but 1 rows have no value in it; nothing was kept\.$",
         ),
@@ -378,7 +364,7 @@ def test_bad_rows_are_refused_before_the_commit(
 ) -> None:
     schema = SCHEMA.select(["id", "x", "dist"])
     bad = spark.createDataFrame(ROWS.select(schema.names)).withColumn("id", F.expr(change))
-    with pytest.raises(PySparkException, match="ubspark.errors.SchemaError") as found:
+    with pytest.raises(PySparkException, match=r"ubspark\.errors\.SchemaError") as found:
         write_directly(
             spark, tmp_path / "bad", bad.repartition(3), schema=schema, constraints=CONSTRAINTS
         )

@@ -7,6 +7,7 @@ Standard input is a JSON list of requests with ``path``, ``out`` and, for a cone
 import json
 import sys
 import warnings
+from typing import Any
 
 import hats
 import lsdb
@@ -17,7 +18,7 @@ from hats.io import paths
 warnings.simplefilter("ignore")
 
 
-def answer(request):
+def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         catalog = hats.read_hats(request["path"])
         catalog = getattr(catalog, "main_catalog", catalog)
@@ -32,7 +33,7 @@ def answer(request):
     return found
 
 
-def read_by_lsdb(request, catalog):
+def read_by_lsdb(request: dict[str, Any], catalog: Any) -> int:
     rows = lsdb.open_catalog(request["path"], columns="all")
     if "cone" in request:
         rows = rows.cone_search(*request["cone"])
@@ -41,7 +42,7 @@ def read_by_lsdb(request, catalog):
     return len(frame)
 
 
-def read_by_hats(request, catalog):
+def read_by_hats(request: dict[str, Any], catalog: Any) -> int:
     """Margins, associations and indexes: the files that hats names."""
     base = catalog.catalog_base_dir
     if str(catalog.catalog_info.catalog_type) == "index":
@@ -50,7 +51,7 @@ def read_by_hats(request, catalog):
         files = [paths.pixel_catalog_file(base, p) for p in catalog.get_healpix_pixels()]
         rows = pa.concat_tables([pq.ParquetFile(str(file)).read() for file in files])
     pq.write_table(rows, request["out"])
-    return rows.num_rows
+    return int(rows.num_rows)
 
 
 print(json.dumps([answer(request) for request in json.load(sys.stdin)]))

@@ -58,7 +58,7 @@ def test_rows_are_read_sorted_with_their_index(form: Path, rows: pa.Table) -> No
 
 
 def test_ranges_are_read_from_the_row_groups_that_meet_them(form: Path, rows: pa.Table) -> None:
-    layout = open_hats(str(form)).read_layout()
+    layout = open_hats(str(form)).read_layout().refine()
     healpix = np.sort(compute_healpix_29(rows["ra"].to_numpy(), rows["dec"].to_numpy()))
     cuts = np.array([[0, healpix[7]], [healpix[100], healpix[101] + 1], [healpix[-1], N_PIXELS_29]])
     found = layout.read(cuts, ["id"])
@@ -70,7 +70,7 @@ def test_ranges_are_read_from_the_row_groups_that_meet_them(form: Path, rows: pa
 
 
 def test_bounds_of_the_layout_hold_every_row(form: Path, rows: pa.Table) -> None:
-    layout = open_hats(str(form)).read_layout()
+    layout = open_hats(str(form)).read_layout().refine()
     for low, high, n_rows in zip(layout.low, layout.high, layout.n_rows, strict=True):
         assert layout.read(np.array([[low, high + 1]]), ["id"]).num_rows >= n_rows
 
@@ -185,7 +185,7 @@ def test_very_many_files_are_planned_without_their_footers(
     monkeypatch.setattr("ubspark.catalogs.hats.layout.MAX_FOOTERS", 3)
     monkeypatch.setattr("ubspark.catalogs.hats.catalog.MAX_FOOTERS", 3)
     catalog = open_hats(str(form))
-    layout = catalog.read_layout()
+    layout = catalog.read_layout().refine()
     assert len(layout.paths) == catalog.n_files
     assert layout.n_rows.sum() == pytest.approx(rows.num_rows, rel=0.03)
     part = parse_region("cone 0 0 20 deg")

@@ -168,7 +168,7 @@ class HatsCatalog:
         return tuple(file for files, is_met in found if is_met for file in files)
 
     def read_layout(self) -> HatsLayout:
-        """Return the row groups with their ranges of ``_healpix_29``.
+        """Return the files with the ranges of ``_healpix_29`` that their pixels allow.
 
         Raises
         ------
@@ -201,7 +201,7 @@ class HatsCatalog:
             schema=self.schema.to_arrow(),
             stored=self.stored,
             index=self.index,
-        ).refine()
+        )
 
     @property
     def _is_placed(self) -> bool:
