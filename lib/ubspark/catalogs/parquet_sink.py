@@ -134,6 +134,7 @@ class ParquetSink:
         filesystem, folder = open_filesystem(self.folder)
         name = f"part-{uuid.uuid4()}.zstd.parquet"
         with_nan = {field.name for field in self.schema if _holds_nan(rows[field.name])}
+        signed = {field.name for field in self.schema if _holds_negative_zero(rows[field.name])}
         with filesystem.open_output_stream(f"{folder}/{name}") as stream:
             pq.write_table(
                 rows,
@@ -142,6 +143,10 @@ class ParquetSink:
                 compression="zstd",
                 # Spark prunes by these, and takes NaN for the largest number; Parquet skips it.
                 write_statistics=[f.name for f in self.schema if f.name not in with_nan],
+                # It prunes by dictionaries too, and there takes -0.0 for less than 0.0.
+                use_dictionary=[f.name for f in self.schema if f.name not in signed] or False
+                if signed
+                else True,
             )
             n_bytes = stream.tell()
         stats = json.dumps(_compute_stats(rows, with_nan), ensure_ascii=False)
@@ -150,6 +155,14 @@ class ParquetSink:
 
 def _holds_nan(column: pa.ChunkedArray) -> bool:
     return pa.types.is_floating(column.type) and bool(pc.any(pc.is_nan(column)).as_py())
+
+
+def _holds_negative_zero(column: pa.ChunkedArray) -> bool:
+    if not pa.types.is_floating(column.type):
+        return False
+    zeros = column.filter(pc.equal(column, 0.0))
+    # Only an inverse shows the sign of a zero.
+    return bool(pc.any(pc.less(pc.divide(1.0, zeros), 0.0)).as_py())
 
 
 def _compute_stats(rows: pa.Table, with_nan: set[str]) -> dict[str, Any]:

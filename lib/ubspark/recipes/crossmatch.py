@@ -314,6 +314,8 @@ def _summarise(match: Match, plan: CellPlan, written: WrittenRows) -> Summary:
         f"and the largest motion of the right catalog; the match is complete for this radius."
     )
     notes = [ring]
+    if match.options.epoch is None and any(s.columns.pmra for s in (match.left, match.right)):
+        notes.append("Positions were matched as they are: no epoch was given, or it is not known.")
     if total.n_unusable:
         notes.append(f"{total.n_unusable} left rows have no usable position; they match nothing.")
     return Summary(metrics, figures, notes)

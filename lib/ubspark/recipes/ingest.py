@@ -161,8 +161,11 @@ def _source(inputs: Mapping[str, JobInput]) -> Source:
 
 
 def _read_schema(source: Source) -> TableSchema:
+    # An index that came along is computed anew.
     columns = (
-        TableColumn(c.name, c.type, True, c.unit, c.ucd, c.description) for c in source.columns
+        TableColumn(c.name, c.type, True, c.unit, c.ucd, c.description)
+        for c in source.columns
+        if c.name != HEALPIX_29.name
     )
     return TableSchema(tuple(columns)).widen()
 

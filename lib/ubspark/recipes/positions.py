@@ -40,9 +40,10 @@ def to_position_columns(table: Catalog, roles: Mapping[str, str]) -> PositionCol
     known = table.roles.override(roles)
     for role in ("id", "ra", "dec"):
         if known.get(role) is None:
+            shown = ", ".join(table.schema.names[:30]) + (", …" * (len(table.schema.names) > 30))
             msg = (
                 f"Table `{table.uri}` does not say which column is its `{role}`. Name it in the "
-                f"job under `roles: {{{role}: COLUMN}}`. Columns: {', '.join(table.schema.names)}."
+                f"job under `roles: {{{role}: COLUMN}}`. Columns: {shown}."
             )
             raise SchemaError(msg)
     table.schema.validate_columns(known.columns.values(), table=table.uri)
@@ -82,9 +83,7 @@ def resolve_epoch(
     if epoch == "none":
         return None
     sides = {"left": left, "right": right}
-    if isinstance(epoch, str) and epoch in sides:
-        return _read_constant_epoch(sides[epoch], epoch)
-    if isinstance(epoch, float | int):
+    if epoch != "auto":
         for name, side in sides.items():
             if side.pmra is not None and side.epoch is None:
                 msg = (
@@ -92,7 +91,9 @@ def resolve_epoch(
                     f"is not known. Ingest it with `--epoch YEAR`."
                 )
                 raise ParameterError(msg)
-        return float(epoch)
+        return (
+            _read_constant_epoch(sides[str(epoch)], str(epoch)) if epoch in sides else float(epoch)
+        )
     # auto
     if left.epoch is None or right.epoch is None or left.epoch == right.epoch:
         return None

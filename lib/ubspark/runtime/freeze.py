@@ -219,7 +219,7 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
     if table is None:
         raise AssertionError
     options = {
-        "columns": opened.columns and list(opened.columns),
+        "columns": None if opened.columns is None else list(opened.columns),
         "roles": dict(opened.roles),
         "region": opened.region and str(opened.region),
         "where": opened.where and str(opened.where),
