@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pyspark.sql import SparkSession
 import ubspark
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
+from ubspark.runtime.jars import find_jar_folder
 from ubspark.runtime.run_job import run_job
 
 pytestmark = pytest.mark.spark
@@ -21,16 +24,13 @@ pytestmark = pytest.mark.spark
 _ROOT = Path(__file__).parent.parent
 _BIN = Path(sys.executable).parent
 _JOB = "examples/hipparcos_gaia.yaml"
-_CLUSTER = "local-cluster[2,1,1024]"
 
 
-def call(home: Home, folder: Path, *words: str) -> dict[str, Any]:
+def call(home: Home, *words: str) -> dict[str, Any]:
     """Call a program of the virtual environment from the project's folder."""
     environment = os.environ | {
         "PATH": f"{_BIN}:{os.environ['PATH']}",
         "UBSPARK_HOME": str(home.path),
-        # A cluster within one machine keeps its files here.
-        "SPARK_WORKER_DIR": str(folder),
     }
     done = subprocess.run(
         [_BIN / words[0], *words[1:], "--json"],
@@ -59,20 +59,17 @@ def expected(demo_home: Home, spark: SparkSession) -> dict[str, Any]:
     return dict(made.outputs["matches"])
 
 
-def test_command_and_function_make_the_same_rows(
-    demo_home: Home, expected: dict[str, Any], tmp_path: Path
-) -> None:
+def test_command_and_function_make_the_same_rows(demo_home: Home, expected: dict[str, Any]) -> None:
     settings = ("--set", "outputs.matches.table=door_run", "--set", "resources.master=local[1]")
-    made = call(demo_home, tmp_path, "ubspark", "run", _JOB, *settings)
+    made = call(demo_home, "ubspark", "run", _JOB, *settings)
     assert made["digest"] == expected["digest"]
     assert made["table_id"] != expected["table_id"]
 
 
-def submit(home: Home, folder: Path, master: str) -> dict[str, Any]:
+def submit(home: Home, master: str) -> dict[str, Any]:
     table = f"door_submit_{'cluster' if 'cluster' in master else 'local'}"
     return call(
         home,
-        folder,
         "spark-submit",
         *("--master", master, "--properties-file", "conf/spark-defaults.conf"),
         *("jobs/crossmatch.py", "--config", _JOB, "--set", f"outputs.matches.table={table}"),
@@ -80,20 +77,27 @@ def submit(home: Home, folder: Path, master: str) -> dict[str, Any]:
 
 
 def test_spark_submit_and_function_make_the_same_rows(
-    demo_home: Home, expected: dict[str, Any], tmp_path: Path
+    demo_home: Home, expected: dict[str, Any]
 ) -> None:
-    assert submit(demo_home, tmp_path, "local[2]")["digest"] == expected["digest"]
+    assert submit(demo_home, "local[2]")["digest"] == expected["digest"]
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    """A cluster within one machine; its workers leave their files in Spark's own folder."""
+    yield "local-cluster[2,1,1024]"
+    shutil.rmtree(find_jar_folder().parent / "work", ignore_errors=True)
 
 
 @pytest.mark.slow
 def test_cluster_makes_the_same_rows(
-    demo_home: Home, expected: dict[str, Any], tmp_path: Path
+    demo_home: Home, expected: dict[str, Any], cluster: str
 ) -> None:
     settings = ("--set", "outputs.matches.table=door_run_cluster")
-    settings += ("--set", f"resources.master={_CLUSTER}")
-    made = call(demo_home, tmp_path, "ubspark", "run", _JOB, *settings)
+    settings += ("--set", f"resources.master={cluster}")
+    made = call(demo_home, "ubspark", "run", _JOB, *settings)
     assert made["digest"] == expected["digest"]
-    assert submit(demo_home, tmp_path, _CLUSTER)["digest"] == expected["digest"]
+    assert submit(demo_home, cluster)["digest"] == expected["digest"]
 
 
 def test_order_of_the_file_does_not_change_the_rows(

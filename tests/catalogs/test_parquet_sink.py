@@ -169,6 +169,24 @@ def test_column_with_nan_has_no_bounds_in_log_and_footer(tmp_path: Path, kind: p
     assert read_footer(tmp_path, file, 1).has_min_max
 
 
+def test_floats_with_a_zero_have_no_dictionary(tmp_path: Path) -> None:
+    """Spark prunes by dictionaries, in which -0.0 is not 0.0: it would lose rows."""
+    lists = pa.array([["g", "r"], None], pa.list_(pa.string()))
+    parts = pa.array([{"a": 1, "z": 0.5}, None], pa.struct([("a", pa.int8()), ("z", pa.float32())]))
+    rows = pa.table({"v": [-0.0, 1.0], "w": [0.0, None], "x": [1.0, 2.0], "l": lists, "st": parts})
+    (file,) = write(tmp_path, rows)
+    group = pq.read_metadata(tmp_path / file.path).row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    assert {column.path_in_schema: column.has_dictionary_page for column in columns} == {
+        "v": False,
+        "w": False,
+        "x": True,
+        "l.list.element": True,
+        "st.a": True,
+        "st.z": False,
+    }
+
+
 def test_nan_of_one_file_does_not_cost_another_its_bounds(tmp_path: Path) -> None:
     rows = pa.table({"v": [math.nan] * 100 + [1.0] * 100})
     first, second = write(tmp_path, rows, file_bytes=1)

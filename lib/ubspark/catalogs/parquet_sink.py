@@ -134,7 +134,6 @@ class ParquetSink:
         filesystem, folder = open_filesystem(self.folder)
         name = f"part-{uuid.uuid4()}.zstd.parquet"
         with_nan = {field.name for field in self.schema if _holds_nan(rows[field.name])}
-        signed = {field.name for field in self.schema if _holds_negative_zero(rows[field.name])}
         with filesystem.open_output_stream(f"{folder}/{name}") as stream:
             pq.write_table(
                 rows,
@@ -143,10 +142,8 @@ class ParquetSink:
                 compression="zstd",
                 # Spark prunes by these, and takes NaN for the largest number; Parquet skips it.
                 write_statistics=[f.name for f in self.schema if f.name not in with_nan],
-                # It prunes by dictionaries too, and there takes -0.0 for less than 0.0.
-                use_dictionary=[f.name for f in self.schema if f.name not in signed] or False
-                if signed
-                else True,
+                # It prunes by dictionaries too, and there takes -0.0 and 0.0 for two numbers.
+                use_dictionary=[path for f in rows.schema for path in _find_coded(rows, f)],
             )
             n_bytes = stream.tell()
         stats = json.dumps(_compute_stats(rows, with_nan), ensure_ascii=False)
@@ -157,12 +154,23 @@ def _holds_nan(column: pa.ChunkedArray) -> bool:
     return pa.types.is_floating(column.type) and bool(pc.any(pc.is_nan(column)).as_py())
 
 
-def _holds_negative_zero(column: pa.ChunkedArray) -> bool:
-    if not pa.types.is_floating(column.type):
-        return False
-    zeros = column.filter(pc.equal(column, 0.0))
-    # Only an inverse shows the sign of a zero.
-    return bool(pc.any(pc.less(pc.divide(1.0, zeros), 0.0)).as_py())
+def _find_coded(rows: pa.Table, field: pa.Field) -> list[str]:
+    """Return the paths of the parts of a column that get a dictionary: not floats with zeros."""
+    if pa.types.is_floating(field.type):
+        has_zero = pc.any(pc.equal(rows[field.name], 0.0)).as_py()
+        return [] if has_zero else [field.name]
+    return [path for path, kind in _walk(field.name, field.type) if not pa.types.is_floating(kind)]
+
+
+def _walk(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+    """Yield the paths in Parquet, and the types, of the flat parts of a column."""
+    if pa.types.is_list(kind):
+        yield from _walk(f"{path}.list.element", kind.value_type)
+    elif pa.types.is_struct(kind):
+        for part in kind:
+            yield from _walk(f"{path}.{part.name}", part.type)
+    else:
+        yield path, kind
 
 
 def _compute_stats(rows: pa.Table, with_nan: set[str]) -> dict[str, Any]:
