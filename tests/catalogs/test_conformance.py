@@ -208,11 +208,22 @@ def create_by_sql(spark: SparkSession, folder: Path) -> None:
 def answers(spark: SparkSession, tables: Tables) -> dict[str, Answers]:
     columns = [F.expr(condition).alias(condition) for condition in CONDITIONS]
     memory = spark.createDataFrame(ROWS).select("id", *columns).toArrow().to_pylist()
-    return {
+    # Compiling each of the small queries would take longer than all else.
+    settings = {
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    }
+    before = {name: spark.conf.get(name) for name in settings}
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    found = {
         "memory": {text: [row["id"] for row in memory if row[text]] for text in CONDITIONS},
         "direct": answer(load(spark, tables.direct)),
         "spark": answer(load(spark, tables.spark)),
     }
+    for name, value in before.items():
+        spark.conf.set(name, str(value))
+    return found
 
 
 @pytest.mark.parametrize("writer", ["direct", "spark"])
