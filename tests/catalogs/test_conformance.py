@@ -209,20 +209,15 @@ def answers(spark: SparkSession, tables: Tables) -> dict[str, Answers]:
     columns = [F.expr(condition).alias(condition) for condition in CONDITIONS]
     memory = spark.createDataFrame(ROWS).select("id", *columns).toArrow().to_pylist()
     # Compiling each of the small queries would take longer than all else.
-    settings = {
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    }
-    before = {name: spark.conf.get(name) for name in settings}
-    for name, value in settings.items():
-        spark.conf.set(name, value)
+    spark.conf.set("spark.sql.codegen.wholeStage", "false")
+    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     found = {
         "memory": {text: [row["id"] for row in memory if row[text]] for text in CONDITIONS},
         "direct": answer(load(spark, tables.direct)),
         "spark": answer(load(spark, tables.spark)),
     }
-    for name, value in before.items():
-        spark.conf.set(name, str(value))
+    spark.conf.unset("spark.sql.codegen.wholeStage")
+    spark.conf.unset("spark.sql.codegen.factoryMode")
     return found
 
 
