@@ -92,7 +92,8 @@ def to_float_columns(**columns: ArrayLike) -> list[FloatArray]:
     ParameterError
         If the shapes are not one and the same (n,).
     """
-    arrays = [np.ascontiguousarray(column, dtype=np.float64) for column in columns.values()]
+    # Compiled kernels take no read-only arrays, as Arrow gives them.
+    arrays = [np.require(column, np.float64, ["C", "W"]) for column in columns.values()]
     shapes = [np.shape(column) for column in columns.values()]
     if any(len(shape) != 1 or shape != shapes[0] for shape in shapes):
         names = ", ".join(f"`{name}`" for name in columns)
