@@ -1,5 +1,6 @@
 """A slow plain match, and a catalog in memory, for the tests of the engine."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ def run_engine(
     match = Match(Side(left, columns, []), Side(right, columns, []), options)
     edges = [-1, 0, *sorted({int(cut) for cut in cuts}), 12 * 4**29]
     found: list[Row] = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         if low == high:
             continue
         for cell in match.match_cell(low, high):

@@ -108,10 +108,8 @@ def _limit(
 ) -> Pairs:
     """Return the pairs within all limits."""
     if options.excludes_same_id:
-        ids = (field.left.table[left.id], field.right.table[right.id])
-        here, there = (
-            column.take(pa.array(rows)) for column, rows in zip(ids, pairs[:2], strict=True)
-        )
+        here = field.left.table[left.id].take(pa.array(pairs.left))
+        there = field.right.table[right.id].take(pa.array(pairs.right))
         pairs = pairs.select(~pc.equal(here, there).to_numpy())
     if options.min_radius_arcsec > 0:
         pairs = pairs.select(pairs.dist_arcsec >= options.min_radius_arcsec)
@@ -186,7 +184,7 @@ def _find_complete_right(field: Field, options: MatchOptions) -> NDArray[np.bool
 
 
 def compute_covariance(rows: Rows, columns: PositionColumns) -> FloatArray:
-    """Return variance in ra, variance in dec and covariance of rows, shape (n, 3), arcsec squared."""
+    """Return variances in ra and dec and the covariance, shape (n, 3), arcsec squared."""
     sigma_ra, sigma_dec = (
         _to_arcsec(rows, name, columns.error_factor)
         for name in (columns.ra_error, columns.dec_error)
@@ -199,5 +197,5 @@ def _to_arcsec(rows: Rows, name: str | None, factor: float) -> FloatArray:
     """Return a column in arcsec, missing values and columns as 0."""
     if name is None:
         return np.zeros(rows.table.num_rows)
-    values = rows.table[name].cast(pa.float64()).to_numpy()
+    values: FloatArray = rows.table[name].cast(pa.float64()).to_numpy()
     return np.nan_to_num(values, nan=0.0) * factor
