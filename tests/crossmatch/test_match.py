@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ubspark.columns import HEALPIX_29
+from ubspark.crossmatch.choose import compute_id_keys
 from ubspark.crossmatch.epoch import compute_positions
-from ubspark.crossmatch.match import Match, Side, compute_id_keys
+from ubspark.crossmatch.match import Match, MatchedCell, Side
 from ubspark.crossmatch.options import (
     FLAG_LEFT_UNUSABLE,
     LEFT_MISSING_SHIFT,
@@ -141,10 +142,15 @@ def get_axes(ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
     return east, np.stack(north, axis=1)
 
 
+def match_cell(match: Match, low: int, high: int) -> MatchedCell:
+    (cell,) = match.match_cell(low, high)
+    return cell
+
+
 def match_in(match: Match, cuts: Iterable[int]) -> pa.Table:
     """Match the cells between the cuts, and bring the rows into one order."""
     edges = sorted({-1, 0, N_PIXELS_29, *cuts})
-    cells = [match.match_cell(low, high) for low, high in itertools.pairwise(edges)]
+    cells = [match_cell(match, low, high) for low, high in itertools.pairwise(edges)]
     for cell in cells:
         assert len(cell.is_matched) == len(cell.left_healpix)
         assert cell.is_matched.sum() == cell.rows.num_rows - cell.rows["right_id"].null_count
@@ -244,18 +250,18 @@ def test_fast_star_is_found_across_any_border(
     match = Match(make(epochs[0]), make(epochs[1]), MatchOptions(0.5, epoch=EPOCH))
     home = int(match.left.source.low[0])
     assert home != int(match.right.source.low[0])
-    assert match.match_cell(home, home + 1).rows["right_id"].to_pylist() == [0]
-    assert match.match_cell(0, home).rows.num_rows == 0
-    assert match.match_cell(home + 1, N_PIXELS_29).rows.num_rows == 0
+    assert match_cell(match, home, home + 1).rows["right_id"].to_pylist() == [0]
+    assert match_cell(match, 0, home).rows.num_rows == 0
+    assert match_cell(match, home + 1, N_PIXELS_29).rows.num_rows == 0
 
 
 def test_only_the_ring_of_a_cell_is_read() -> None:
     rng = np.random.default_rng(5)
     right = make_rows(rng.uniform(50.0, 60.0, 10_000), rng.uniform(0.0, 10.0, 10_000))
     match = Match(make_side(make_rows([55.0], [5.0])), make_side(right), MatchOptions(3600.0))
-    assert 300 < match.match_cell(0, N_PIXELS_29).n_right < 3000
+    assert 300 < match_cell(match, 0, N_PIXELS_29).n_right < 3000
     near = Match(match.left, match.right, MatchOptions(1.0))
-    assert near.match_cell(0, N_PIXELS_29).n_right < 5
+    assert match_cell(near, 0, N_PIXELS_29).n_right < 5
 
 
 @pytest.mark.parametrize("epoch", [1991.25, 2000.0, 2016.0])
@@ -390,9 +396,9 @@ def test_empty_right_side(how: How, kind: pa.DataType) -> None:
 def test_cell_without_left_rows_reads_nothing() -> None:
     rows = make_rows([10.0], [5.0])
     match = Match(make_side(rows), make_side(rows), MatchOptions(1.0, "left"))
-    cell = match.match_cell(0, 5)
+    cell = match_cell(match, 0, 5)
     assert (cell.rows.num_rows, cell.n_right) == (0, 0)
-    assert cell.rows.schema == match.match_cell(0, N_PIXELS_29).rows.schema
+    assert cell.rows.schema == match_cell(match, 0, N_PIXELS_29).rows.schema
 
 
 def test_payload_gets_the_names_asked_for() -> None:
@@ -416,7 +422,7 @@ def test_columns_of_the_association_come_first_and_rows_in_sky_order() -> None:
     rng = np.random.default_rng(6)
     rows = make_rows(rng.uniform(0.0, 360.0, 50), rng.uniform(-90.0, 90.0, 50), mag=np.ones(50))
     match = Match(make_side(rows, payload=[("mag", "mag")]), make_side(rows), MatchOptions(1.0))
-    found = match.match_cell(0, N_PIXELS_29).rows
+    found = match_cell(match, 0, N_PIXELS_29).rows
     assert found.column_names == [
         *("_healpix_29", "left_id", "right_id", "dist_arcsec", "pa_deg", "rank", "n_candidates"),
         *("flags", "mag"),
@@ -429,7 +435,7 @@ def test_columns_of_the_association_come_first_and_rows_in_sky_order() -> None:
 def test_rows_of_one_place_are_ordered_by_id() -> None:
     rows = make_rows([10.0] * 5, [5.0] * 5, np.array([3, 1, 4, 0, 2]))
     match = Match(make_side(rows), make_side(rows), MatchOptions(1.0))
-    assert match.match_cell(0, N_PIXELS_29).rows["left_id"].to_pylist() == [0, 1, 2, 3, 4]
+    assert match_cell(match, 0, N_PIXELS_29).rows["left_id"].to_pylist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -493,7 +499,7 @@ def test_ring_holds_the_radius_and_the_motion_of_the_right_side() -> None:
 
 def test_types_of_the_output_are_those_of_its_schema() -> None:
     rows = make_rows([10.0], [5.0])
-    found = Match(make_side(rows), make_side(rows), MatchOptions(1.0)).match_cell(0, N_PIXELS_29)
+    found = match_cell(Match(make_side(rows), make_side(rows), MatchOptions(1.0)), 0, N_PIXELS_29)
     types = {field.name: field.type for field in found.rows.schema}
     assert types == {
         **dict.fromkeys(("_healpix_29", "left_id", "right_id"), pa.int64()),

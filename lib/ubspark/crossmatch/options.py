@@ -3,16 +3,19 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ubspark.crossmatch.kernels.limits import Combine
 from ubspark.errors import ParameterError
 
 __all__ = [
     "FLAG_LEFT_UNUSABLE",
+    "FLAG_RIGHT_UNUSABLE",
     "LEFT_MISSING_SHIFT",
     "MAX_RADIUS_ARCSEC",
     "RIGHT_MISSING_SHIFT",
     "How",
     "MatchOptions",
     "PositionColumns",
+    "Select",
 ]
 
 MAX_RADIUS_ARCSEC = 3600.0
@@ -23,8 +26,11 @@ FLAG_LEFT_UNUSABLE = 1
 LEFT_MISSING_SHIFT = 1
 #: The same four bits of the right row.
 RIGHT_MISSING_SHIFT = 5
+#: The right row has no usable position.
+FLAG_RIGHT_UNUSABLE = 1 << 9
 
-How = Literal["inner", "left"]
+How = Literal["inner", "left", "right", "outer", "semi", "anti"]
+Select = Literal["nearest", "k", "all", "mutual", "one_to_one"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,12 @@ class PositionColumns:
         A column, or one Julian year for all rows, or None where it is not known.
     epoch_is_mjd
         Whether the epoch column holds MJD; else it holds Julian years.
+    radius, radius_factor
+        Column of each row's own radius or error, and the factor to arcsec.
+    ra_error, dec_error, error_factor
+        Standard errors of the position (ra with cos dec), and the factor to arcsec.
+    ra_dec_corr
+        Correlation of the two.
     """
 
     id: str
@@ -64,13 +76,20 @@ class PositionColumns:
     rv_factor: float = 1.0
     epoch: str | float | None = None
     epoch_is_mjd: bool = False
+    radius: str | None = None
+    radius_factor: float = 1.0
+    ra_error: str | None = None
+    dec_error: str | None = None
+    error_factor: float = 1.0
+    ra_dec_corr: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns to read, each once."""
         epoch = self.epoch if isinstance(self.epoch, str) else None
         found = (self.id, self.ra, self.dec, self.pmra, self.pmdec, self.parallax, self.rv, epoch)
-        return tuple(dict.fromkeys(name for name in found if name))
+        errors = (self.radius, self.ra_error, self.dec_error, self.ra_dec_corr)
+        return tuple(dict.fromkeys(name for name in (*found, *errors) if name))
 
 
 @dataclass(frozen=True)
@@ -80,16 +99,40 @@ class MatchOptions:
     Attributes
     ----------
     radius_arcsec
-        Largest separation, inclusive.
+        Largest separation of a pair, inclusive, whatever else limits it.
+    select
+        Which pairs within the limits are kept, seen from the left: ``nearest``, the ``k``
+        nearest, ``all``; or seen from both sides: ``mutual`` nearest, ``one_to_one`` (the closest
+        pair of all first, then the closest of what is left).
     how
-        ``inner`` keeps matched left rows, ``left`` all of them.
+        What happens to rows without a pair: ``inner`` leaves them out; ``left``, ``right`` and
+        ``outer`` keep them; ``semi`` and ``anti`` give the left rows with and without a pair.
+    k
+        Number of neighbours for ``select="k"``.
     epoch
         Julian year to which both sides move; None leaves positions as they are.
+    min_radius_arcsec
+        Smallest separation of a pair, inclusive.
+    combine
+        How the radii of the two rows make the radius of their pair; None where they have none.
+    n_sigma
+        Factor on the rows' radii; or, with ``is_elliptic``, largest normalised separation.
+    is_elliptic
+        Whether a pair is limited by its separation in units of its errors.
+    excludes_same_id
+        Whether a row is never paired with the row of the same identifier.
     """
 
     radius_arcsec: float
     how: How = "inner"
     epoch: float | None = None
+    select: Select = "nearest"
+    k: int = 1
+    min_radius_arcsec: float = 0.0
+    combine: Combine | None = None
+    n_sigma: float = 1.0
+    is_elliptic: bool = False
+    excludes_same_id: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -99,3 +142,31 @@ class MatchOptions:
                 f"got {self.radius_arcsec:g} arcsec."
             )
             raise ParameterError(msg)
+        if not 0 <= self.min_radius_arcsec <= self.radius_arcsec:
+            msg = (
+                f"`min_radius` must be between 0 and `radius` ({self.radius_arcsec:g} arcsec), "
+                f"got {self.min_radius_arcsec:g} arcsec."
+            )
+            raise ParameterError(msg)
+        if self.k < 1:
+            msg = f"`k` must be at least 1, got {self.k}."
+            raise ParameterError(msg)
+        if not self.n_sigma > 0:
+            msg = f"`n_sigma` must be above 0, got {self.n_sigma}."
+            raise ParameterError(msg)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the radius alone decides which pairs count."""
+        has_limits = self.combine is not None or self.is_elliptic or self.min_radius_arcsec > 0
+        return not (has_limits or self.excludes_same_id)
+
+    @property
+    def keeps_right(self) -> bool:
+        """Whether right rows without a pair are part of the answer."""
+        return self.how in ("right", "outer")
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether the answer holds right rows at all."""
+        return self.how not in ("semi", "anti")

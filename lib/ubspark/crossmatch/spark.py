@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
-from ubspark.columns import HEALPIX_ORDER
+from ubspark.columns import DIST_ARCSEC, HEALPIX_ORDER
 from ubspark.crossmatch.match import Match, MatchedCell
 from ubspark.crossmatch.plan import CellPlan
 
@@ -62,8 +62,9 @@ class MatchSummary:
         _count(self.n_matched, pixel[placed & cell.is_matched])
         self.n_unusable += int(np.count_nonzero(~placed))
         self.n_right_read += cell.n_right
-        separations = cell.rows["dist_arcsec"].drop_null().to_numpy()
-        self.counts += np.histogram(separations, self.edges_arcsec)[0]
+        if DIST_ARCSEC.name in cell.rows.column_names:
+            separations = cell.rows[DIST_ARCSEC.name].drop_null().to_numpy()
+            self.counts += np.histogram(separations, self.edges_arcsec)[0]
 
     def __iadd__(self, other: "MatchSummary") -> Self:
         """Add the summary of other cells of the same match."""
@@ -92,9 +93,9 @@ class MatchTask:
         for batch in batches:
             for task in batch.column(0).to_pylist():
                 for low, high in self.plan.cells[self.plan.tasks[task] : self.plan.tasks[task + 1]]:
-                    cell = self.match.match_cell(int(low), int(high))
-                    self.summary.add_cell(cell)
-                    yield cell.rows
+                    for cell in self.match.match_cell(int(low), int(high)):
+                        self.summary.add_cell(cell)
+                        yield cell.rows
 
 
 def create_task_frame(spark: SparkSession, plan: CellPlan) -> DataFrame:

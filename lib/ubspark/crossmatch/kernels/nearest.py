@@ -84,9 +84,9 @@ def find_nearest(
     validate_radius(radius_arcsec)
     left = _to_vectors("left_vectors", left_vectors)
     right = _to_vectors("right_vectors", right_vectors)
-    ids = np.ascontiguousarray(right_id, dtype=np.int64)
-    ra = np.ascontiguousarray(right_ra, dtype=np.float64)
-    dec = np.ascontiguousarray(right_dec, dtype=np.float64)
+    ids = np.require(right_id, np.int64, ["C", "W"])
+    ra = np.require(right_ra, np.float64, ["C", "W"])
+    dec = np.require(right_dec, np.float64, ["C", "W"])
     if {ids.shape, ra.shape, dec.shape} != {right.shape[:1]}:
         msg = (
             f"`right_id`, `right_ra` and `right_dec` must have the shape ({len(right)},), "
