@@ -13,9 +13,12 @@ __all__ = [
     "NO_POSITION",
     "N_CANDIDATES",
     "PA_DEG",
+    "P_ANY",
+    "P_MATCH",
     "RANK",
     "RIGHT_ID",
     "ROLES",
+    "SCORE",
     "YEAR_UNITS",
     "Column",
     "Role",
@@ -86,6 +89,21 @@ N_CANDIDATES = Column(
     nullable=False,
 )
 FLAGS = Column("flags", "int32", None, "meta.code", "Bits of the match", nullable=False)
+SCORE = Column("score", "float64", None, "stat.value", "Score of the pair by the user's function")
+P_MATCH = Column(
+    "p_match",
+    "float64",
+    None,
+    "stat.probability",
+    "Probability that the pair is one source, given all candidates of the left row",
+)
+P_ANY = Column(
+    "p_any",
+    "float64",
+    None,
+    "stat.probability",
+    "Probability that any candidate of the left row is its counterpart",
+)
 
 ASSOCIATION_COLUMNS = (
     HEALPIX_29,

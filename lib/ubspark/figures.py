@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Figure", "Histogram", "SkyMap"]
+__all__ = ["Curve", "Curves", "Figure", "Histogram", "Image", "SkyMap"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Histogram:
         Shape (n + 1,), in the unit that ``label`` names.
     counts
         Shape (n,).
+    expected
+        What the counts are compared with, shape (n,); None for nothing.
     """
 
     title: str
@@ -25,23 +27,69 @@ class Histogram:
     edges: NDArray[np.float64]
     counts: NDArray[np.int64]
     caption: str = ""
+    expected: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Image:
+    """Counts over a plane.
+
+    Attributes
+    ----------
+    extent
+        Left, right, bottom and top edge, in the units that the labels name.
+    counts
+        Shape (rows, columns), the lowest row first.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    extent: tuple[float, float, float, float]
+    counts: NDArray[np.int64]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of `Curves`: a name and points, each shape (n,); NaN leaves a gap."""
+
+    name: str
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines over one axis."""
+
+    title: str
+    x_label: str
+    y_label: str
+    curves: tuple[Curve, ...]
+    caption: str = ""
 
 
 @dataclass(frozen=True)
 class SkyMap:
-    """A value per HEALPix pixel.
+    """A value per HEALPix pixel, of those that have one.
 
     Attributes
     ----------
+    order
+        HEALPix order; NESTED, ICRS.
+    pixels
+        Pixel numbers, rising, shape (n,).
     values
-        Shape (12 * 4**order,), NESTED, ICRS; NaN where there is nothing to show.
+        Shape (n,).
     """
 
     title: str
     label: str
     order: int
+    pixels: NDArray[np.int64]
     values: NDArray[np.float64]
     caption: str = ""
 
 
-Figure = Histogram | SkyMap
+Figure = Curves | Histogram | Image | SkyMap

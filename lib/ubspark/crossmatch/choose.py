@@ -1,13 +1,16 @@
 """Which pairs of a field are the answer: limits first, then the selection."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ubspark.crossmatch.field import Field, Rows, Side
+from ubspark.columns import P_ANY, P_MATCH, SCORE
+from ubspark.crossmatch.errors import compute_covariance, read_arcsec
+from ubspark.crossmatch.field import Field, Side
 from ubspark.crossmatch.kernels import find_nearest
 from ubspark.crossmatch.kernels.limits import combine_radii, compute_normalised_separation
 from ubspark.crossmatch.kernels.pairs import Pairs, find_pairs, sort_pairs
@@ -19,8 +22,10 @@ from ubspark.crossmatch.kernels.selections import (
     is_mutual,
 )
 from ubspark.crossmatch.options import MatchOptions, PositionColumns
+from ubspark.crossmatch.probability import judge_pairs
+from ubspark.crossmatch.scorer import Scorer
 
-__all__ = ["Chosen", "choose_pairs", "compute_id_keys"]
+__all__ = ["Chosen", "choose_pairs", "compute_id_keys", "find_chance"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -40,6 +45,8 @@ class Chosen:
         Right rows within the limits of each left row of the field, shape (n left,).
     is_decided
         Whether every own row has its final answer; else the field must be read wider.
+    extra
+        Further columns of the pairs by name, each of shape (k,).
     """
 
     left: IntArray
@@ -48,34 +55,82 @@ class Chosen:
     rank: NDArray[np.int32]
     n_candidates: NDArray[np.int32]
     is_decided: bool = True
+    extra: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def select(self, rows: NDArray[np.bool_]) -> "Chosen":
+        """Return some of the pairs, with all counts."""
+        return Chosen(
+            self.left[rows],
+            self.right[rows],
+            self.dist_arcsec[rows],
+            self.rank[rows],
+            self.n_candidates,
+            self.is_decided,
+            {name: values[rows] for name, values in self.extra.items()},
+        )
 
 
-def choose_pairs(field: Field, left: Side, right: Side, options: MatchOptions) -> Chosen:
+def choose_pairs(here: Field, left: Side, right: Side, options: MatchOptions) -> Chosen:
     """Choose the pairs of a field."""
-    left_keys = compute_id_keys(field.left.table[left.columns.id])
-    right_keys = compute_id_keys(field.right.table[right.columns.id])
+    left_keys = compute_id_keys(here.left.table[left.columns.id])
+    right_keys = compute_id_keys(here.right.table[right.columns.id])
     if options.select == "nearest" and options.is_plain:
-        return _choose_nearest(field, right_keys, options)
+        return _choose_nearest(here, right_keys, options)
     pairs = find_pairs(
-        field.left.vectors,
-        field.right.vectors,
+        here.left.vectors,
+        here.right.vectors,
         radius_arcsec=options.radius_arcsec,
-        left_healpix=field.left.healpix,
-        right_healpix=field.right.healpix,
+        left_healpix=here.left.healpix,
+        right_healpix=here.right.healpix,
     )
-    pairs = _limit(pairs, field, left.columns, right.columns, options)
-    there = field.right.positions
+    pairs = _limit(pairs, here, left.columns, right.columns, options)
+    if options.scorer is not None:
+        pairs = _score(pairs, here, left.columns, right.columns, options.scorer)
+    there = here.right.positions
     pairs = sort_pairs(pairs, right_keys, there.ra, there.dec)
     ranks = compute_ranks(pairs)
     counts = np.bincount(pairs.left, minlength=len(left_keys)).astype(np.int32)
-    kept, is_decided = _select(pairs, ranks, field, left_keys, right_keys, options)
-    found = pairs.select(kept)
-    return Chosen(found.left, found.right, found.dist_arcsec, ranks[kept], counts, is_decided)
+    extra = {} if options.scorer is None else {SCORE.name: 0.0 - pairs.key}
+    if options.probability is not None:
+        found = judge_pairs(pairs, here, left.columns, right.columns, options)
+        extra |= {P_MATCH.name: found.p_match, P_ANY.name: found.p_any}
+    kept, is_decided = _select(pairs, ranks, here, left_keys, right_keys, options)
+    chosen = pairs.select(kept)
+    return Chosen(
+        chosen.left,
+        chosen.right,
+        chosen.dist_arcsec,
+        ranks[kept],
+        counts,
+        is_decided,
+        {name: values[kept] for name, values in extra.items()},
+    )
+
+
+def find_chance(here: Field, options: MatchOptions) -> tuple[FloatArray, int]:
+    """Return the separations found from places beside own rows, and the places that found any.
+
+    Chosen as the pairs are where the left row alone decides, else the nearest; the radius is the
+    only limit.
+    """
+    if len(here.shifted) == 0:
+        return np.zeros(0), 0
+    pairs = find_pairs(
+        here.shifted,
+        here.right.vectors,
+        radius_arcsec=options.radius_arcsec,
+        left_healpix=here.shifted_healpix,
+        right_healpix=here.right.healpix,
+    )
+    pairs = pairs.select(np.lexsort((pairs.key, pairs.left)))
+    largest = {"all": np.iinfo(np.int32).max, "k": options.k}.get(options.select, 1)
+    ranks = compute_ranks(pairs)
+    return pairs.dist_arcsec[ranks <= largest], int(np.count_nonzero(ranks == 1))
 
 
 def compute_id_keys(ids: pa.ChunkedArray) -> IntArray:
     """Return int64 keys that sort as the identifiers do: numbers by value, text by its bytes."""
-    if pa.types.is_integer(ids.type):
+    if pa.types.is_integer(ids.type) and ids.type != pa.uint64():
         return np.require(ids.to_numpy(), np.int64, ["C", "W"])
     if len(ids) == 0:
         return np.zeros(0, dtype=np.int64)
@@ -83,16 +138,16 @@ def compute_id_keys(ids: pa.ChunkedArray) -> IntArray:
     return np.require(ranks.to_numpy(), np.int64, ["C", "W"])
 
 
-def _choose_nearest(field: Field, right_keys: IntArray, options: MatchOptions) -> Chosen:
+def _choose_nearest(here: Field, right_keys: IntArray, options: MatchOptions) -> Chosen:
     found = find_nearest(
-        field.left.vectors,
-        field.right.vectors,
+        here.left.vectors,
+        here.right.vectors,
         right_keys,
-        field.right.positions.ra,
-        field.right.positions.dec,
+        here.right.positions.ra,
+        here.right.positions.dec,
         radius_arcsec=options.radius_arcsec,
-        left_healpix=field.left.healpix,
-        right_healpix=field.right.healpix,
+        left_healpix=here.left.healpix,
+        right_healpix=here.right.healpix,
     )
     left = np.flatnonzero(found.right >= 0)
     ones = np.ones(len(left), dtype=np.int32)
@@ -101,101 +156,102 @@ def _choose_nearest(field: Field, right_keys: IntArray, options: MatchOptions) -
 
 def _limit(
     pairs: Pairs,
-    field: Field,
+    here: Field,
     left: PositionColumns,
     right: PositionColumns,
     options: MatchOptions,
 ) -> Pairs:
     """Return the pairs within all limits."""
     if options.excludes_same_id:
-        here = field.left.table[left.id].take(pa.array(pairs.left))
-        there = field.right.table[right.id].take(pa.array(pairs.right))
-        pairs = pairs.select(~pc.equal(here, there).to_numpy())
+        ids = here.left.table[left.id].take(pa.array(pairs.left))
+        others = here.right.table[right.id].take(pa.array(pairs.right))
+        pairs = pairs.select(~pc.equal(ids, others).to_numpy())
     if options.min_radius_arcsec > 0:
         pairs = pairs.select(pairs.dist_arcsec >= options.min_radius_arcsec)
     if options.combine is not None:
         radii = (
-            _to_arcsec(rows, columns.radius, columns.radius_factor)
-            for rows, columns in ((field.left, left), (field.right, right))
+            read_arcsec(rows, columns.radius, columns.radius_factor)
+            for rows, columns in ((here.left, left), (here.right, right))
         )
         limit = options.n_sigma * combine_radii(pairs, *radii, combine=options.combine)
         pairs = pairs.select(pairs.dist_arcsec <= limit)
     if options.is_elliptic:
         separation = compute_normalised_separation(
             pairs,
-            field.left.vectors,
-            field.right.vectors,
-            compute_covariance(field.left, left),
-            compute_covariance(field.right, right),
+            here.left.vectors,
+            here.right.vectors,
+            compute_covariance(here.left, left),
+            compute_covariance(here.right, right),
         )
         pairs = pairs.select(separation <= options.n_sigma)
     return pairs
 
 
+def _score(
+    pairs: Pairs, here: Field, left: PositionColumns, right: PositionColumns, scorer: Scorer
+) -> Pairs:
+    """Return the pairs that the scorer keeps, the best with the lowest key.
+
+    Pairs of one score keep the order of their separations.
+    """
+    ours, theirs = (
+        rows.table.select(list(dict.fromkeys([columns.id, *wanted]))).take(pa.array(taken))
+        for rows, columns, wanted, taken in (
+            (here.left, left, scorer.left, pairs.left),
+            (here.right, right, scorer.right, pairs.right),
+        )
+    )
+    score = scorer.score(ours, theirs, pairs.dist_arcsec)
+    # Plus zero, so that no score is minus zero.
+    return pairs._replace(key=0.0 - score).select(~np.isnan(score))
+
+
 def _select(
     pairs: Pairs,
     ranks: NDArray[np.int32],
-    field: Field,
+    here: Field,
     left_keys: IntArray,
     right_keys: IntArray,
     options: MatchOptions,
 ) -> tuple[NDArray[np.bool_], bool]:
     """Return which pairs are chosen, and whether that is final for all own rows."""
     if options.select == "mutual":
-        here = field.left.positions
-        return is_mutual(pairs, left_keys, here.ra, here.dec), True
+        positions = here.left.positions
+        return is_mutual(pairs, left_keys, positions.ra, positions.dec), True
     if options.select == "one_to_one":
         decided = decide_one_to_one(
             pairs,
             left_keys,
             right_keys,
             n_left=len(left_keys),
-            is_right_complete=_find_complete_right(field, options),
+            is_right_complete=_find_complete_right(here, options),
         )
-        is_own = field.left.is_own[pairs.left] | (
-            field.right.is_own[pairs.right] & options.keeps_right
+        is_own = here.left.is_own[pairs.left] | (
+            here.right.is_own[pairs.right] & options.keeps_right
         )
         return decided == ACCEPTED, not np.any(is_own & (decided == UNDECIDED))
     largest = {"nearest": 1, "k": options.k}.get(options.select, np.iinfo(np.int32).max)
     return ranks <= largest, True
 
 
-def _find_complete_right(field: Field, options: MatchOptions) -> NDArray[np.bool_]:
+def _find_complete_right(here: Field, options: MatchOptions) -> NDArray[np.bool_]:
     """Tell which right rows have all left rows within the radius in the field."""
-    own = [field.left.vectors[field.left.is_own]]
+    own = [here.left.vectors[here.left.is_own]]
     if options.keeps_right:
-        own.append(field.right.vectors[field.right.is_own])
+        own.append(here.right.vectors[here.right.is_own])
     centres = np.concatenate(own)
-    reach = field.halo_arcsec - options.radius_arcsec
+    reach = here.halo_arcsec - options.radius_arcsec
     if reach <= 0 or len(centres) == 0:
-        return np.zeros(len(field.right.healpix), dtype=bool)
+        return np.zeros(len(here.right.healpix), dtype=bool)
     nothing = np.zeros(len(centres))
     near = find_nearest(
-        field.right.vectors,
+        here.right.vectors,
         centres,
         nothing.astype(np.int64),
         nothing,
         nothing,
         radius_arcsec=reach,
-        left_healpix=field.right.healpix,
+        left_healpix=here.right.healpix,
     )
     complete: NDArray[np.bool_] = near.right >= 0
     return complete
-
-
-def compute_covariance(rows: Rows, columns: PositionColumns) -> FloatArray:
-    """Return variances in ra and dec and the covariance, shape (n, 3), arcsec squared."""
-    sigma_ra, sigma_dec = (
-        _to_arcsec(rows, name, columns.error_factor)
-        for name in (columns.ra_error, columns.dec_error)
-    )
-    correlation = _to_arcsec(rows, columns.ra_dec_corr, 1.0)
-    return np.stack([sigma_ra**2, sigma_dec**2, correlation * sigma_ra * sigma_dec], axis=1)
-
-
-def _to_arcsec(rows: Rows, name: str | None, factor: float) -> FloatArray:
-    """Return a column in arcsec, missing values and columns as 0."""
-    if name is None:
-        return np.zeros(rows.table.num_rows)
-    values: FloatArray = rows.table[name].cast(pa.float64()).to_numpy()
-    return np.nan_to_num(values, nan=0.0) * factor

@@ -2,16 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from ubspark.columns import HEALPIX_29
+from ubspark.crossmatch.chance import shift_sample
 from ubspark.crossmatch.epoch import Positions, compute_positions
 from ubspark.crossmatch.options import MatchOptions, PositionColumns
 from ubspark.crossmatch.plan import CatalogSource
-from ubspark.sky.healpix import compute_healpix_29_from_vectors, merge_ranges
+from ubspark.sky.healpix import (
+    compute_healpix_29_from_vectors,
+    find_in_ranges,
+    merge_ranges,
+)
 from ubspark.sky.rings import compute_ring_of_positions
 
 __all__ = ["Field", "Side", "read_field"]
@@ -33,18 +39,26 @@ class Side:
     payload
         Columns that the output keeps, and the names they get there.
     motion_arcsec
-        No row moves by more than this between its own epoch and that of the match.
+        No row moves by more than this between its own epoch and that of the match, but the fast.
+    fast
+        The rows that move by more, all of them, with the columns to read; None where there are
+        none.
+    extra
+        Further columns to read, for a scorer.
     """
 
     source: CatalogSource
     columns: PositionColumns
     payload: Sequence[tuple[str, str]]
     motion_arcsec: float = 0.0
+    fast: pa.Table | None = None
+    extra: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The columns to read."""
-        return tuple(dict.fromkeys([*self.columns.names, *(name for name, _ in self.payload)]))
+        payload = (name for name, _ in self.payload)
+        return tuple(dict.fromkeys([*self.columns.names, *payload, *self.extra]))
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,7 @@ class Rows:
     Attributes
     ----------
     table
-        Their columns, sorted by ``_healpix_29``.
+        Their columns.
     positions
         Where they are at the match epoch.
     healpix
@@ -73,6 +87,12 @@ class Rows:
         """Unit vectors at the match epoch, shape (n, 3)."""
         return self.positions.vectors
 
+    @property
+    def index(self) -> IntArray:
+        """Order-29 index in the catalog, shape (n,)."""
+        index: IntArray = self.table[HEALPIX_29.name].to_numpy()
+        return index
+
 
 @dataclass(frozen=True)
 class Field:
@@ -83,11 +103,16 @@ class Field:
     halo_arcsec
         Every left row this near to an own row, and every right row within the radius of any left
         row here, is there.
+    shifted, shifted_healpix
+        Places beside own left rows where matches are chance, vectors of shape (m, 3) and
+        their indices, shape (m,); the right rows within the radius of them are there too.
     """
 
     left: Rows
     right: Rows
     halo_arcsec: float
+    shifted: NDArray[np.float64]
+    shifted_healpix: IntArray
 
 
 def read_field(
@@ -103,25 +128,74 @@ def read_field(
         How far around the own rows left rows are wanted too; 0 for none but the own.
     """
     own_range = np.array([cell], dtype=np.int64)
-    own_left = _read(left, own_range, cell, options)
+    own_left = _read(left, _Reach.exactly(own_range), cell, options)
     own_healpix = own_left.healpix
     if options.keeps_right:
-        own_right = _read(right, own_range, cell, options)
+        own_right = _read(right, _Reach.exactly(own_range), cell, options)
         own_healpix = np.concatenate([own_healpix, own_right.healpix])
     around_left = own_left
     if halo_arcsec > 0:
-        ring = compute_ring_of_positions(own_healpix, halo_arcsec + left.motion_arcsec)
-        ranges = merge_ranges(np.concatenate([own_range, ring]))
-        around_left = _read(left, ranges, cell, options)
-    reach = options.radius_arcsec + right.motion_arcsec
-    ring = compute_ring_of_positions(around_left.healpix, reach)
+        reach = _Reach.around(own_healpix, halo_arcsec, left)
+        around_left = _read(left, reach.with_ranges(own_range), cell, options)
+    shifted = shift_sample(own_left.index, own_left.vectors, options.chance)
+    shifted_healpix = compute_healpix_29_from_vectors(shifted)
+    reach = _Reach.around(around_left.healpix, options.radius_arcsec, right)
+    if len(shifted):
+        reach = reach.join(_Reach.around(shifted_healpix, options.radius_arcsec, right))
+    if options.probability is not None:
+        wide = options.probability.density_radius_arcsec
+        reach = reach.join(_Reach.around(own_left.healpix, wide, right))
     if options.keeps_right:
-        ring = merge_ranges(np.concatenate([own_range, ring]))
-    return Field(around_left, _read(right, ring, cell, options), halo_arcsec)
+        reach = reach.with_ranges(own_range)
+    around_right = _read(right, reach, cell, options)
+    return Field(around_left, around_right, halo_arcsec, shifted, shifted_healpix)
 
 
-def _read(side: Side, ranges: IntArray, cell: tuple[int, int], options: MatchOptions) -> Rows:
-    table = side.source.read(ranges, side.names)
+class _Reach(NamedTuple):
+    """A part of the sky of which all rows are wanted."""
+
+    #: Where they may be in the catalog, but for the fast ones.
+    ranges: IntArray
+    #: Where they are at the match epoch.
+    moved: IntArray
+
+    @classmethod
+    def exactly(cls, ranges: IntArray) -> "_Reach":
+        """Return the reach of rows by their catalog index alone."""
+        return cls(ranges, np.zeros((0, 2), dtype=np.int64))
+
+    @classmethod
+    def around(cls, healpix: IntArray, radius_arcsec: float, side: Side) -> "_Reach":
+        """Return the reach of rows within a radius of positions at the match epoch."""
+        ranges = compute_ring_of_positions(healpix, radius_arcsec + side.motion_arcsec)
+        if side.fast is None:
+            return cls(ranges, np.zeros((0, 2), dtype=np.int64))
+        return cls(ranges, compute_ring_of_positions(healpix, radius_arcsec))
+
+    def join(self, other: "_Reach") -> "_Reach":
+        return _Reach(
+            *(merge_ranges(np.concatenate(both)) for both in zip(self, other, strict=True))
+        )
+
+    def with_ranges(self, ranges: IntArray) -> "_Reach":
+        return _Reach(merge_ranges(np.concatenate([self.ranges, ranges])), self.moved)
+
+
+def _read(side: Side, reach: _Reach, cell: tuple[int, int], options: MatchOptions) -> Rows:
+    table = side.source.read(reach.ranges, side.names)
+    rows = _move(side, table, cell, options)
+    if side.fast is None or len(reach.moved) == 0:
+        return rows
+    # Few rows: moving them again for each cell costs less than telling every task where they are.
+    fast = _move(side, side.fast.select(table.column_names), cell, options)
+    wanted = find_in_ranges(fast.healpix, reach.moved) & ~find_in_ranges(fast.index, reach.ranges)
+    if not wanted.any():
+        return rows
+    joined = pa.concat_tables([table, fast.table.filter(pa.array(wanted))])
+    return _move(side, joined, cell, options)
+
+
+def _move(side: Side, table: pa.Table, cell: tuple[int, int], options: MatchOptions) -> Rows:
     positions = compute_positions(table, side.columns, epoch=options.epoch)
     index = table[HEALPIX_29.name].to_numpy()
     is_own = (index >= cell[0]) & (index < cell[1])

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ubspark.crossmatch.kernels.limits import Combine
+from ubspark.crossmatch.scorer import Scorer
 from ubspark.errors import ParameterError
 
 __all__ = [
@@ -12,9 +13,11 @@ __all__ = [
     "LEFT_MISSING_SHIFT",
     "MAX_RADIUS_ARCSEC",
     "RIGHT_MISSING_SHIFT",
+    "ChanceSample",
     "How",
     "MatchOptions",
     "PositionColumns",
+    "Probability",
     "Select",
 ]
 
@@ -93,6 +96,43 @@ class PositionColumns:
 
 
 @dataclass(frozen=True)
+class Probability:
+    """What the probability of a pair is computed from, beside the errors of its rows.
+
+    Attributes
+    ----------
+    prior
+        Share of left rows that have a counterpart within the radius, in (0, 1).
+    density_radius_arcsec
+        Right rows between the radius of the match and this one tell the local density.
+    left_error_arcsec, right_error_arcsec
+        Standard error per axis of all positions of a side, added in quadrature to those of its
+        columns.
+    """
+
+    prior: float
+    density_radius_arcsec: float
+    left_error_arcsec: float = 0.0
+    right_error_arcsec: float = 0.0
+
+
+@dataclass(frozen=True)
+class ChanceSample:
+    """Left rows that are matched once more from a place beside their own, where none is right.
+
+    Attributes
+    ----------
+    shift_arcsec
+        How far beside, to the north, south, east or west.
+    every
+        One left row in so many takes part, chosen by its index.
+    """
+
+    shift_arcsec: float
+    every: int
+
+
+@dataclass(frozen=True)
 class MatchOptions:
     """The question put to a pair of catalogs.
 
@@ -121,6 +161,12 @@ class MatchOptions:
         Whether a pair is limited by its separation in units of its errors.
     excludes_same_id
         Whether a row is never paired with the row of the same identifier.
+    scorer
+        A user's own judgement of the pairs within all limits; None ranks them by separation.
+    probability
+        What ``p_match`` is computed from; None leaves it out.
+    chance
+        Which left rows measure the matches by chance; None for none.
     """
 
     radius_arcsec: float
@@ -133,6 +179,9 @@ class MatchOptions:
     n_sigma: float = 1.0
     is_elliptic: bool = False
     excludes_same_id: bool = False
+    scorer: Scorer | None = None
+    probability: Probability | None = None
+    chance: ChanceSample | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -159,7 +208,8 @@ class MatchOptions:
     def is_plain(self) -> bool:
         """Whether the radius alone decides which pairs count."""
         has_limits = self.combine is not None or self.is_elliptic or self.min_radius_arcsec > 0
-        return not (has_limits or self.excludes_same_id)
+        is_judged = self.scorer is not None or self.probability is not None
+        return not (has_limits or is_judged or self.excludes_same_id)
 
     @property
     def keeps_right(self) -> bool:
@@ -170,3 +220,8 @@ class MatchOptions:
     def has_pairs(self) -> bool:
         """Whether the answer holds right rows at all."""
         return self.how not in ("semi", "anti")
+
+    @property
+    def keeps_all_left(self) -> bool:
+        """Whether left rows without a pair are part of the answer."""
+        return self.how in ("left", "outer", "anti")

@@ -102,30 +102,36 @@ def plan_cells(
     right: CatalogSource,
     *,
     keep_unplaced: bool,
+    covers_right: bool = False,
     n_cells: int | None = None,
     parallelism: int = 1,
 ) -> CellPlan:
-    """Cut the part of the sky where the left catalog has rows.
+    """Cut the part of the sky where the left catalog has rows, or either of the two.
 
     Parameters
     ----------
     left, right
         The catalogs.
     keep_unplaced
-        Whether left rows without a usable position get a cell of their own.
+        Whether rows without a usable position get a cell of their own: those of the left
+        catalog, and with ``covers_right`` those of the right one.
+    covers_right
+        Whether right rows far from any left row count too.
     n_cells
-        Number of cells wanted; None chooses it from the rows. Fewer come where the left catalog
-        is empty in between.
+        Number of cells wanted; None chooses it from the rows. Fewer come where there is no
+        row in between.
     parallelism
         Tasks that can run at once.
 
     Returns
     -------
     CellPlan
-        Disjoint cells that together hold every left row.
+        Disjoint cells that together hold every row that counts.
     """
-    low, high, _ = _select_placed(left)
-    edges, work, cumulative_left, cumulative_right = _accumulate(left, right)
+    sides = (left, right) if covers_right else (left,)
+    entries = [_select_placed(side)[:2] for side in sides]
+    low, high = (np.concatenate(ends) for ends in zip(*entries, strict=True))
+    edges, work, cumulative_left, cumulative_right = _accumulate(left, right, covers_right)
     total = float(work[-1])
     wanted = n_cells or max(parallelism, int(np.ceil(total / _ROWS_PER_CELL)))
     if n_cells is None:
@@ -137,7 +143,7 @@ def plan_cells(
         np.diff(np.interp(cells.astype(np.float64), edges, cumulative), axis=1)[:, 0]
         for cumulative in (cumulative_left, cumulative_right)
     )
-    if keep_unplaced and np.any(left.low <= NO_POSITION):
+    if keep_unplaced and any(np.any(side.low <= NO_POSITION) for side in sides):
         cells = np.concatenate([[[NO_POSITION, 0]], cells]).astype(np.int64)
         n_left, n_right = (np.concatenate([[0.0], column]) for column in (n_left, n_right))
     return CellPlan(cells, n_left, n_right, _batch(n_left + n_right, parallelism))
@@ -175,19 +181,20 @@ def _estimate_cell(
 
 
 def _accumulate(
-    left: CatalogSource, right: CatalogSource
+    left: CatalogSource, right: CatalogSource, covers_right: bool
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return the edges of all entries, and cumulative work and rows of each side at them.
 
     Rows are taken as evenly spread over the range of their entry. Work counts the rows of both
-    sides where the left side has any.
+    sides, unless ``covers_right`` only where the left side has any.
     """
     entries = [_select_placed(side) for side in (left, right)]
     bounds = (part for low, high, _ in entries for part in (low, high + 1))
     edges = np.unique(np.concatenate([[0, _END], *bounds])).astype(np.int64)
     widths = np.diff(edges).astype(np.float64)
     left_density, right_density = (_compute_density(*entry, edges) for entry in entries)
-    work_density = np.where(left_density > 0, left_density + right_density, 0.0)
+    both = left_density + right_density
+    work_density = both if covers_right else np.where(left_density > 0, both, 0.0)
     work, n_left, n_right = (
         np.concatenate([[0.0], np.cumsum(density * widths)])
         for density in (work_density, left_density, right_density)

@@ -1,50 +1,61 @@
 """The crossmatch job: two catalog tables in, their pairs out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
-from ubspark.catalogs.catalog import Catalog, CatalogLayout
-from ubspark.catalogs.parquet_sink import Constraint
-from ubspark.catalogs.roles import CatalogRoles
-from ubspark.catalogs.schema import TableColumn, TableSchema
-from ubspark.catalogs.selection import select_rows
+from ubspark.catalogs.catalog import CatalogLayout
 from ubspark.catalogs.writers import WrittenRows
-from ubspark.columns import ASSOCIATION_COLUMNS, DIST_ARCSEC, HEALPIX_29, LEFT_ID, RIGHT_ID
-from ubspark.crossmatch.match import Match, Side
-from ubspark.crossmatch.options import MatchOptions, PositionColumns
+from ubspark.crossmatch.match import Match
+from ubspark.crossmatch.options import How, MatchOptions, PositionColumns
 from ubspark.crossmatch.plan import CellPlan, estimate_reads, plan_cells
-from ubspark.crossmatch.spark import MAP_ORDER, MatchSummary, MatchTask, create_task_frame
-from ubspark.errors import ParameterError, SchemaError
-from ubspark.figures import Figure, Histogram, SkyMap
-from ubspark.recipes.base import (
-    Fact,
-    JobInput,
-    JobResult,
-    OutputTable,
-    Params,
-    Summary,
-    Workspace,
+from ubspark.crossmatch.sample import compute_prior, plan_sample
+from ubspark.crossmatch.spark import MatchTask, create_task_frame, summarise_match
+from ubspark.recipes.base import Fact, JobInput, JobResult, OutputTable, Summary, Workspace
+from ubspark.recipes.match_params import (
+    Ellipse,
+    PairLimits,
+    ProbabilityParams,
+    RowRadius,
+    ScorerParams,
+    add_row_columns,
+    read_scorer,
+    resolve_probability,
+    to_chance_sample,
+    to_options,
+    to_probability,
 )
-from ubspark.recipes.positions import compute_motion_bound, resolve_epoch, to_position_columns
-from ubspark.recipes.quantities import AngleArcsec, MatchEpoch
+from ubspark.recipes.match_report import estimate_width, summarise
+from ubspark.recipes.match_sides import build_side
+from ubspark.recipes.pair_table import PairTable, get_table
+from ubspark.recipes.positions import resolve_epoch
+from ubspark.recipes.quantities import MatchEpoch
 
 __all__ = ["CROSSMATCH", "Crossmatch", "CrossmatchParams"]
 
+#: Left rows that measure the prior.
+_PRIOR_ROWS = 300_000
 
-class CrossmatchParams(Params):
+
+class CrossmatchParams(PairLimits):
     """Parameters of the crossmatch job."""
 
-    #: Largest separation, inclusive; at most 1 degree.
-    radius: AngleArcsec
-    #: Which right row a left row gets.
-    select: Literal["nearest"] = "nearest"
-    #: ``inner`` keeps matched left rows, ``left`` all.
-    how: Literal["inner", "left"] = "inner"
+    #: ``inner`` keeps pairs; ``left``, ``right`` and ``outer`` also the rows without a pair;
+    #: ``semi`` and ``anti`` give the left rows with and without one.
+    how: How = "inner"
     #: Julian year to match at, ``left``, ``right`` or ``none``. ``auto``: where the epochs differ,
     #: that of the side without proper motions, else the right one's.
     epoch: MatchEpoch = "auto"
+    #: Radii that differ from row to row.
+    row_radius: RowRadius | None = None
+    #: A limit in units of the error of the separation.
+    ellipse: Ellipse | None = None
+    #: A function of your own that keeps, drops or ranks candidate pairs.
+    scorer: ScorerParams | None = None
+    #: Adds ``p_match`` and ``p_any``.
+    probability: ProbabilityParams | None = None
     #: Leave out the columns of the catalogs; keep identifiers, separation and flags.
     association_only: bool = False
     #: Suffixes of column names that both sides have; by default the names of the tables.
@@ -55,37 +66,43 @@ class Crossmatch:
     """Match each left row to the right catalog."""
 
     name = "crossmatch"
-    version = "1"
+    version = "2"
     inputs: Mapping[str, str] = {"left": "table", "right": "table"}
     outputs: Sequence[str] = ("matches",)
     params = CrossmatchParams
 
     def resolve(self, inputs: Mapping[str, JobInput], params: CrossmatchParams) -> CrossmatchParams:
         """Turn the epoch into a year, name the suffixes, and check columns and units."""
-        left, right = (self._columns(inputs[name]) for name in ("left", "right"))
-        epoch = resolve_epoch(params.epoch, left, right)
-        MatchOptions(params.radius, params.how, None)
-        suffixes = params.suffixes or self._suffixes(inputs)
+        table = _pair_table(inputs, params)
+        epoch = resolve_epoch(params.epoch, *table.columns)
         resolved = params.model_copy(
-            update={"epoch": "none" if epoch is None else epoch, "suffixes": suffixes}
+            update={
+                "epoch": "none" if epoch is None else epoch,
+                "suffixes": params.suffixes or table.default_suffixes,
+                "scorer": read_scorer(params.scorer),
+                "probability": resolve_probability(
+                    params.probability, params, table.columns, inputs["right"]
+                ),
+            }
         )
-        self._describe(inputs, resolved)
+        _pair_table(inputs, resolved).describe(_to_options(resolved, None))
+        _find_columns(inputs, resolved)
         return resolved
 
     def plan(
         self, inputs: Mapping[str, JobInput], params: CrossmatchParams, *, n_cells: int | None
     ) -> list[Fact]:
         """Estimate what the match reads, from the logs and footers alone."""
-        match = self._match(inputs, params)
-        cells = self._cut(match, params, n_cells, parallelism=1)
-        sources = {"left": _layout(match.left), "right": _layout(match.right)}
-        reads = estimate_reads(cells, *sources.values(), ring_arcsec=match.ring_arcsec)
+        match = build_match(inputs, params)
+        cells = _cut(match, n_cells, parallelism=1)
+        layouts = [cast("CatalogLayout", side.source) for side in (match.left, match.right)]
+        reads = estimate_reads(cells, *layouts, ring_arcsec=match.ring_arcsec)
         facts = []
-        for name, side, n_bytes in zip(
-            ("left", "right"), (match.left, match.right), reads[:2], strict=True
+        for name, side, layout, n_bytes in zip(
+            ("left", "right"), (match.left, match.right), layouts, reads[:2], strict=True
         ):
-            table = _table(inputs[name])
-            share = sources[name].estimate_share(side.names)
+            table = get_table(inputs[name])
+            share = layout.estimate_share(side.names)
             chosen = {"region": inputs[name].region, "where": inputs[name].where}
             facts += [
                 Fact(f"{name} table", str(table)),
@@ -95,7 +112,12 @@ class Crossmatch:
                 Fact(f"{name} bytes to read, of {table.n_bytes:,}", round(share * n_bytes), "B"),
             ]
         widest = float(np.max(cells.n_left, initial=0.0)) + reads.right_rows
-        width = sum(_estimate_width(_table(i), self._payload(i, params)) for i in inputs.values())
+        width = sum(
+            estimate_width(get_table(inputs[name]), names)
+            for name, names in zip(
+                ("left", "right"), (match.left.names, match.right.names), strict=True
+            )
+        )
         return [
             *facts,
             Fact("match epoch", str(params.epoch)),
@@ -110,212 +132,115 @@ class Crossmatch:
         self, inputs: Mapping[str, JobInput], params: CrossmatchParams, workspace: Workspace
     ) -> JobResult:
         """Return the matches, made cell by cell without a shuffle."""
-        match = self._match(inputs, params)
-        parallelism = workspace.spark.sparkContext.defaultParallelism
-        plan = self._cut(match, params, workspace.n_cells, parallelism=2 * parallelism)
+        parallelism = 2 * workspace.spark.sparkContext.defaultParallelism
+        match = build_match(inputs, params)
+        if params.probability is not None:
+            prior = _measure_prior(inputs, params, match, workspace)
+            chosen = to_probability(params.probability, prior)
+            match = replace(match, options=replace(match.options, probability=chosen))
+        plan = _cut(match, workspace.n_cells, parallelism=parallelism)
+        table = _pair_table(inputs, params)
         matches = OutputTable(
             frame=create_task_frame(workspace.spark, plan),
             task=MatchTask(match, plan),
-            schema=self._describe(inputs, params),
-            properties=self._roles(inputs, params).to_properties(),
-            constraints=(Constraint(HEALPIX_29.name, -1), Constraint(DIST_ARCSEC.name, 0)),
+            schema=table.describe(match.options),
+            properties=table.find_roles(match.options).to_properties(),
+            constraints=table.find_constraints(match.options),
         )
 
-        def summarise(written: Mapping[str, WrittenRows]) -> Summary:
-            return _summarise(match, plan, written["matches"])
+        def report(written: Mapping[str, WrittenRows]) -> Summary:
+            return summarise(match, plan, written["matches"])
 
-        return JobResult({"matches": matches}, summarise)
-
-    def _match(self, inputs: Mapping[str, JobInput], params: CrossmatchParams) -> Match:
-        epoch = None if params.epoch == "none" else float(params.epoch)
-        sides = []
-        for name in ("left", "right"):
-            table = _table(inputs[name])
-            columns = self._columns(inputs[name])
-            motion = compute_motion_bound(table, columns, epoch)
-            payload = self._payload(inputs[name], params)
-            renamed = self._rename(inputs, params)[name]
-            pairs = [(column, renamed.get(column, column)) for column in payload]
-            source = select_rows(
-                table.read_layout(),
-                region=inputs[name].region,
-                condition=inputs[name].where,
-                ra=columns.ra,
-                dec=columns.dec,
-            )
-            sides.append(Side(source.refine(), columns, pairs, motion))
-        left, right = sides
-        return Match(left, right, MatchOptions(params.radius, params.how, epoch))
-
-    def _cut(
-        self, match: Match, params: CrossmatchParams, n_cells: int | None, *, parallelism: int
-    ) -> CellPlan:
-        return plan_cells(
-            match.left.source,
-            match.right.source,
-            keep_unplaced=params.how == "left",
-            n_cells=n_cells,
-            parallelism=parallelism,
-        )
-
-    def _columns(self, given: JobInput) -> PositionColumns:
-        return to_position_columns(_table(given), given.roles)
-
-    def _payload(self, given: JobInput, params: CrossmatchParams) -> tuple[str, ...]:
-        """Return the columns that the output keeps of one side."""
-        if params.association_only:
-            return ()
-        table = _table(given)
-        if given.columns is not None:
-            table.schema.validate_columns(given.columns, table=given.short_name)
-            return given.columns
-        skipped = (HEALPIX_29.name, self._columns(given).id)
-        return tuple(name for name in table.schema.names if name not in skipped)
-
-    def _suffixes(self, inputs: Mapping[str, JobInput]) -> tuple[str, str]:
-        left, right = (inputs[name].short_name for name in ("left", "right"))
-        return (f"_{left}", f"_{right}") if left != right else (f"_{left}_left", f"_{right}_right")
-
-    def _rename(
-        self, inputs: Mapping[str, JobInput], params: CrossmatchParams
-    ) -> dict[str, dict[str, str]]:
-        """Return the new names of payload columns that would collide."""
-        payload = {name: self._payload(inputs[name], params) for name in ("left", "right")}
-        own = {column.name.lower() for column in ASSOCIATION_COLUMNS}
-        lower = {name: {column.lower() for column in payload[name]} for name in payload}
-        suffixes = params.suffixes or self._suffixes(inputs)
-        renamed: dict[str, dict[str, str]] = {}
-        for (name, other), suffix in zip(
-            (("left", "right"), ("right", "left")), suffixes, strict=True
-        ):
-            taken = own | lower[other]
-            renamed[name] = {
-                column: column + suffix for column in payload[name] if column.lower() in taken
-            }
-        return renamed
-
-    def _describe(self, inputs: Mapping[str, JobInput], params: CrossmatchParams) -> TableSchema:
-        """Return the schema of the matches."""
-        ids = {
-            LEFT_ID.name: _id_column(inputs["left"], self._columns(inputs["left"])),
-            RIGHT_ID.name: _id_column(inputs["right"], self._columns(inputs["right"])),
-        }
-        columns = []
-        for column in ASSOCIATION_COLUMNS:
-            source = ids.get(column.name)
-            nullable = column.nullable if source is None else column.name == RIGHT_ID.name
-            columns.append(TableColumn.from_vocabulary(column, source=source, nullable=nullable))
-        renamed = self._rename(inputs, params)
-        for name in ("left", "right"):
-            schema = _table(inputs[name]).schema
-            for own in self._payload(inputs[name], params):
-                columns.append(schema[own].rename(renamed[name].get(own, own)))
-        names = [column.name.lower() for column in columns]
-        for name in names:
-            if names.count(name) > 1:
-                msg = (
-                    f"Two output columns would be named `{name}`. Set `params.suffixes` to two "
-                    f"other endings, or choose columns with `inputs.*.columns`."
-                )
-                raise SchemaError(msg)
-        return TableSchema(tuple(columns))
-
-    def _roles(self, inputs: Mapping[str, JobInput], params: CrossmatchParams) -> CatalogRoles:
-        """Return the roles of the output: those of the left catalog that the payload keeps."""
-        left = _table(inputs["left"]).roles.override(inputs["left"].roles)
-        renamed = self._rename(inputs, params)["left"]
-        payload = self._payload(inputs["left"], params)
-        kept = {
-            role: renamed.get(column, column)
-            for role, column in left.columns.items()
-            if column in payload
-        }
-        kept["id"] = LEFT_ID.name
-        return CatalogRoles(kept, left.epoch, left.pm_includes_cos_dec)
+        return JobResult({"matches": matches}, report)
 
 
 CROSSMATCH = Crossmatch()
-#: A share of fewer rows is noise.
-_ROWS_PER_MAP_PIXEL = 20
 
 
-def _table(given: JobInput) -> Catalog:
-    if given.table is None:
-        msg = f"`inputs.{given.name}` must name a table."
-        raise ParameterError(msg)
-    return given.table
-
-
-def _layout(side: Side) -> CatalogLayout:
-    """Return the source of a side, which `_match` made a layout."""
-    return cast("CatalogLayout", side.source)
-
-
-def _id_column(given: JobInput, columns: PositionColumns) -> TableColumn:
-    return _table(given).schema[columns.id]
-
-
-def _estimate_width(table: Catalog, payload: tuple[str, ...]) -> float:
-    """Return the bytes of a row in memory, text and lists guessed."""
-    widths = (
-        getattr(table.schema[name].type, "bit_width", 0) for name in payload if _flat(table, name)
+def build_match(inputs: Mapping[str, JobInput], params: CrossmatchParams) -> Match:
+    """Return the match of two opened inputs, without probabilities."""
+    epoch = None if params.epoch == "none" else float(params.epoch)
+    options = replace(
+        _to_options(params, epoch),
+        probability=None,
+        chance=to_chance_sample(params, inputs["left"]),
     )
-    texts = sum(not _flat(table, name) for name in payload)
-    return 64 + sum(widths) / 8 + 40 * texts
+    payload = _pair_table(inputs, params).find_payload(options)
+    columns = _find_columns(inputs, params)
+    wanted = ((), ()) if params.scorer is None else (params.scorer.left, params.scorer.right)
+    left, right = (
+        build_side(inputs[name], columns[i], payload[i], epoch, extra=wanted[i])
+        for i, name in enumerate(("left", "right"))
+    )
+    return Match(left, right, options)
 
 
-def _flat(table: Catalog, name: str) -> bool:
-    try:
-        return bool(table.schema[name].type.bit_width)
-    except ValueError:
-        return False
+def _to_options(params: CrossmatchParams, epoch: float | None) -> MatchOptions:
+    """Return the options; a prior to be measured is a half until then."""
+    options = to_options(
+        params,
+        how=params.how,
+        epoch=epoch,
+        row_radius=params.row_radius,
+        ellipse=params.ellipse,
+        scorer=params.scorer,
+    )
+    if params.probability is None:
+        return options
+    return replace(options, probability=to_probability(params.probability, 0.5))
 
 
-def _map_fraction(total: MatchSummary) -> SkyMap:
-    """Return the map of the match fraction, as fine as the rows allow."""
-    n_left, n_matched = (np.zeros(12 * 4**MAP_ORDER, dtype=np.int64) for _ in range(2))
-    for counts, pixels in ((n_left, total.n_left), (n_matched, total.n_matched)):
-        counts[list(pixels)] = list(pixels.values())
-    order = MAP_ORDER
-    while order > 0 and n_left.sum() < _ROWS_PER_MAP_PIXEL * np.count_nonzero(n_left):
-        n_left, n_matched = (counts.reshape(-1, 4).sum(axis=1) for counts in (n_left, n_matched))
-        order -= 1
-    share = np.full(len(n_left), np.nan)
-    np.divide(n_matched, n_left, out=share, where=n_left > 0)
-    title = "Share of left rows with a match"
-    caption = f"HEALPix order {order}; {n_left.sum():,} left rows."
-    return SkyMap(title, "matched / all", order, share, caption)
+def _pair_table(inputs: Mapping[str, JobInput], params: CrossmatchParams) -> PairTable:
+    return PairTable(inputs["left"], inputs["right"], params.suffixes, params.association_only)
 
 
-def _summarise(match: Match, plan: CellPlan, written: WrittenRows) -> Summary:
-    total = MatchSummary.empty(match.options.radius_arcsec)
-    for part in written.summaries:
-        total += part
-    n_left = sum(total.n_left.values()) + total.n_unusable
-    n_matched = sum(total.n_matched.values())
-    metrics = {
-        "left_rows": n_left,
-        "left_rows_without_position": total.n_unusable,
-        "matched_rows": n_matched,
-        "match_fraction": n_matched / n_left if n_left else 0.0,
-        "right_rows_read": total.n_right_read,
-        "cells": len(plan.cells),
-        "tasks": plan.n_tasks,
-        "ring_arcsec": match.ring_arcsec,
-    }
-    figures: dict[str, Figure] = {
-        "separations": Histogram(
-            "Separation of the matches", "separation [arcsec]", total.edges_arcsec, total.counts
+def _find_columns(
+    inputs: Mapping[str, JobInput], params: CrossmatchParams
+) -> tuple[PositionColumns, PositionColumns]:
+    """Return the columns of either side that positions, radii and errors need."""
+    left, right = _pair_table(inputs, params).columns
+    needs_errors = params.ellipse is not None or params.probability is not None
+    if params.scorer is not None:
+        for name, wanted in (("left", params.scorer.left), ("right", params.scorer.right)):
+            given = inputs[name]
+            get_table(given).schema.validate_columns(wanted, table=given.short_name)
+    return (
+        add_row_columns(
+            left,
+            inputs["left"],
+            side="left",
+            row_radius=params.row_radius,
+            needs_errors=needs_errors,
         ),
-        "match_fraction": _map_fraction(total),
-    }
-    ring = (
-        f"Right rows were read to {match.ring_arcsec:.6g} arcsec around each left row: the radius "
-        f"and the largest motion of the right catalog; the match is complete for this radius."
+        add_row_columns(
+            right,
+            inputs["right"],
+            side="right",
+            row_radius=params.row_radius,
+            needs_errors=needs_errors,
+        ),
     )
-    notes = [ring]
-    if match.options.epoch is None and any(s.columns.pmra for s in (match.left, match.right)):
-        notes.append("Positions were matched as they are: no epoch was given, or it is not known.")
-    if total.n_unusable:
-        notes.append(f"{total.n_unusable} left rows have no usable position; they match nothing.")
-    return Summary(metrics, figures, notes)
+
+
+def _cut(match: Match, n_cells: int | None, *, parallelism: int) -> CellPlan:
+    options = match.options
+    return plan_cells(
+        match.left.source,
+        match.right.source,
+        keep_unplaced=options.keeps_all_left or options.keeps_right,
+        covers_right=options.keeps_right,
+        n_cells=n_cells,
+        parallelism=parallelism,
+    )
+
+
+def _measure_prior(
+    inputs: Mapping[str, JobInput], params: CrossmatchParams, match: Match, workspace: Workspace
+) -> float:
+    """Return the prior: as given, or measured on a sample of the sky."""
+    if params.probability is not None and params.probability.prior != "auto":
+        return params.probability.prior
+    every = max(1, round(get_table(inputs["left"]).n_rows / _PRIOR_ROWS))
+    parallelism = workspace.spark.sparkContext.defaultParallelism
+    sample = plan_sample(match, every=every, parallelism=parallelism)
+    return compute_prior(summarise_match(workspace.spark, *sample))

@@ -13,7 +13,12 @@ from ubspark.crossmatch.options import PositionColumns
 from ubspark.errors import ParameterError, SchemaError
 from ubspark.sky.motion import compute_motion_bound_arcsec, to_julian_year
 
-__all__ = ["compute_motion_bound", "resolve_epoch", "to_position_columns"]
+__all__ = [
+    "compute_arcsec_factor",
+    "compute_motion_bound",
+    "resolve_epoch",
+    "to_position_columns",
+]
 
 
 def to_position_columns(table: Catalog, roles: Mapping[str, str]) -> PositionColumns:
@@ -67,7 +72,39 @@ def to_position_columns(table: Catalog, roles: Mapping[str, str]) -> PositionCol
         rv_factor=_compute_factor(table, known.get("rv"), "rv"),
         epoch=_find_epoch(table, known),
         epoch_is_mjd=_is_mjd(table, known),
+        ra_error=known.get("ra_error"),
+        dec_error=known.get("dec_error"),
+        error_factor=_find_error_factor(table, known),
+        ra_dec_corr=known.get("ra_dec_corr"),
     )
+
+
+def compute_arcsec_factor(table: Catalog, column: str, unit: str | None) -> float:
+    """Return the factor from a column of angles to arcsec.
+
+    Parameters
+    ----------
+    unit
+        Its unit where the table does not say.
+
+    Raises
+    ------
+    ParameterError
+        If the unit is not known, or is no angle.
+    """
+    table.schema.validate_columns([column], table=table.uri)
+    known = unit or table.schema[column].unit
+    if known is None:
+        msg = (
+            f"Column `{column}` of `{table.uri}` does not say its unit. Give it as "
+            f"`unit: arcsec` beside the column."
+        )
+        raise ParameterError(msg)
+    try:
+        return float(u.Unit(known).to(u.arcsec))
+    except (ValueError, u.UnitConversionError) as error:
+        msg = f"Column `{column}` of `{table.uri}` is in `{known}`, which is no angle."
+        raise ParameterError(msg) from error
 
 
 def resolve_epoch(
@@ -158,6 +195,28 @@ def _compute_factor(table: Catalog, column: str | None, role: str) -> float:
     except (ValueError, u.UnitConversionError) as error:
         msg = f"Column `{column}` of role `{role}` is in `{unit}`, which is no unit of {wanted}."
         raise SchemaError(msg) from error
+
+
+def _find_error_factor(table: Catalog, known: CatalogRoles) -> float:
+    """Return the factor from the errors of ra and dec, of one unit, to arcsec.
+
+    Raises
+    ------
+    SchemaError
+        If the two have different units.
+    """
+    factors = {
+        _compute_factor(table, known.get(role), role)
+        for role in ("ra_error", "dec_error")
+        if known.get(role)
+    }
+    if len(factors) > 1:
+        msg = (
+            f"The errors of ra and dec of `{table.uri}` have different units. Ingest the table "
+            f"again with one of them, `--unit COLUMN=mas`."
+        )
+        raise SchemaError(msg)
+    return 1e-3 * (factors.pop() if factors else 1.0)
 
 
 def _read_constant_epoch(side: PositionColumns, name: str) -> float:

@@ -25,16 +25,14 @@ class Pairs(NamedTuple):
     """Left row of each pair, rising, shape (k,)."""
     right: IntArray
     """Right row, shape (k,)."""
-    chord_squared: FloatArray
-    """Squared chord of the unit vectors, shape (k,): the number that is compared."""
+    key: FloatArray
+    """What is compared, shape (k,), the lowest is best: the squared chord of the unit vectors."""
     dist_arcsec: FloatArray
     """Separation, shape (k,), arcsec."""
 
     def select(self, rows: NDArray[np.bool_] | IntArray) -> "Pairs":
         """Return some of the pairs."""
-        return Pairs(
-            self.left[rows], self.right[rows], self.chord_squared[rows], self.dist_arcsec[rows]
-        )
+        return Pairs(self.left[rows], self.right[rows], self.key[rows], self.dist_arcsec[rows])
 
 
 def find_pairs(
@@ -111,7 +109,7 @@ def count_pairs(
 def sort_pairs(
     pairs: Pairs, right_id: ArrayLike, right_ra: ArrayLike, right_dec: ArrayLike
 ) -> Pairs:
-    """Sort the pairs of each left row by separation, then right id, ra and dec.
+    """Sort the pairs of each left row by their key, then separation, right id, ra and dec.
 
     Parameters
     ----------
@@ -123,10 +121,10 @@ def sort_pairs(
     Returns
     -------
     Pairs
-        The first pair of a left row is its nearest.
+        The first pair of a left row is its best.
     """
     keys = [np.asarray(column)[pairs.right] for column in (right_dec, right_ra, right_id)]
-    return pairs.select(np.lexsort((*keys, pairs.chord_squared, pairs.left)))
+    return pairs.select(np.lexsort((*keys, pairs.dist_arcsec, pairs.key, pairs.left)))
 
 
 @njit(  # type: ignore[untyped-decorator]  # numba has no stubs

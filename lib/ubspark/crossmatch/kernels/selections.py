@@ -20,7 +20,7 @@ BoolArray = NDArray[np.bool_]
 
 
 def compute_ranks(pairs: Pairs) -> NDArray[np.int32]:
-    """Return the place of each pair among those of its left row, 1 for the nearest."""
+    """Return the place of each pair among those of its left row, 1 for the best."""
     starts = np.flatnonzero(np.diff(pairs.left, prepend=-1))
     lengths = np.diff(starts, append=len(pairs.left))
     return (np.arange(len(pairs.left)) - np.repeat(starts, lengths) + 1).astype(np.int32)
@@ -29,7 +29,7 @@ def compute_ranks(pairs: Pairs) -> NDArray[np.int32]:
 def is_mutual(
     pairs: Pairs, left_id: ArrayLike, left_ra: ArrayLike, left_dec: ArrayLike
 ) -> BoolArray:
-    """Tell which pairs are each other's nearest.
+    """Tell which pairs are each other's best.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def is_mutual(
     """
     first_of_left = compute_ranks(pairs) == 1
     keys = [np.asarray(column)[pairs.left] for column in (left_dec, left_ra, left_id)]
-    order = np.lexsort((*keys, pairs.chord_squared, pairs.right))
+    order = np.lexsort((*keys, pairs.dist_arcsec, pairs.key, pairs.right))
     first_of_right = np.zeros(len(order), dtype=bool)
     first_of_right[order] = np.diff(pairs.right[order], prepend=-1) != 0
     mutual: BoolArray = first_of_left & first_of_right
@@ -56,7 +56,7 @@ def decide_one_to_one(
     n_left: int,
     is_right_complete: BoolArray,
 ) -> NDArray[np.int8]:
-    """Pair greedily: the closest pair first, then the closest of what is left, and so on.
+    """Pair greedily: the best pair first, then the best of what is left, and so on.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def decide_one_to_one(
         choice over all pairs of the sky decides.
     """
     keys = [np.asarray(right_id)[pairs.right], np.asarray(left_id)[pairs.left]]
-    order = np.lexsort((*keys, pairs.chord_squared))
+    order = np.lexsort((*keys, pairs.dist_arcsec, pairs.key))
     decided = np.empty(len(order), dtype=np.int8)
     _decide(
         order,

@@ -1,0 +1,127 @@
+"""The output rows of a cell."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ubspark.columns import (
+    DIST_ARCSEC,
+    FLAGS,
+    HEALPIX_29,
+    LEFT_ID,
+    N_CANDIDATES,
+    PA_DEG,
+    RANK,
+    RIGHT_ID,
+)
+from ubspark.crossmatch.choose import Chosen
+from ubspark.crossmatch.field import Field, Rows, Side
+from ubspark.crossmatch.options import (
+    FLAG_LEFT_UNUSABLE,
+    FLAG_RIGHT_UNUSABLE,
+    LEFT_MISSING_SHIFT,
+    RIGHT_MISSING_SHIFT,
+)
+
+__all__ = ["join_rows", "list_left_rows"]
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+_LEFT_ORDER = [(HEALPIX_29.name, "ascending"), (LEFT_ID.name, "ascending")]
+_ORDER = [*_LEFT_ORDER, (RANK.name, "ascending"), (RIGHT_ID.name, "ascending")]
+
+
+def join_rows(
+    field: Field,
+    left: Side,
+    right: Side,
+    pairs: Chosen,
+    angle_deg: FloatArray,
+    alone_left: IntArray,
+    alone_right: IntArray,
+) -> pa.Table:
+    """Return pairs and rows without one, sorted by ``_healpix_29``, left id, rank, right id.
+
+    Parameters
+    ----------
+    pairs
+        The pairs of own left rows.
+    angle_deg
+        Their position angles, shape (k,).
+    alone_left, alone_right
+        Rows of the field that come without a partner.
+    """
+    nobody = [np.full(len(rows), -1) for rows in (alone_left, alone_right)]
+    left_rows = np.concatenate([pairs.left, alone_left, nobody[1]]).astype(np.int64)
+    right_rows = np.concatenate([pairs.right, nobody[0], alone_right]).astype(np.int64)
+    n_alone = len(alone_left) + len(alone_right)
+    here, there = (_to_indices(rows) for rows in (left_rows, right_rows))
+    rank = _extend(pairs.rank, n_alone, 0).astype(np.int32)
+    counts = np.where(left_rows >= 0, _take(pairs.n_candidates, left_rows), 0)
+    flags = _flag_left(field.left, left_rows) | _flag_right(field.right, right_rows)
+    index = field.left.table[HEALPIX_29.name].take(here)
+    if len(alone_right):
+        index = pc.coalesce(index, field.right.table[HEALPIX_29.name].take(there))
+    columns = {
+        HEALPIX_29.name: index,
+        LEFT_ID.name: field.left.table[left.columns.id].take(here),
+        RIGHT_ID.name: field.right.table[right.columns.id].take(there),
+        DIST_ARCSEC.name: _to_nullable(pairs.dist_arcsec, n_alone),
+        PA_DEG.name: _to_nullable(angle_deg, n_alone),
+        RANK.name: pa.array(rank, mask=rank == 0),
+        N_CANDIDATES.name: pa.array(counts.astype(np.int32)),
+        FLAGS.name: pa.array(flags),
+    }
+    columns |= {name: _to_nullable(values, n_alone) for name, values in pairs.extra.items()}
+    columns |= {name: field.left.table[own].take(here) for own, name in left.payload}
+    columns |= {name: field.right.table[own].take(there) for own, name in right.payload}
+    return _sort(pa.table(columns), _ORDER)
+
+
+def list_left_rows(field: Field, left: Side, pairs: Chosen, kept: IntArray) -> pa.Table:
+    """Return left rows once each, with nothing of the right side, sorted as `join_rows` does."""
+    table = field.left.table.take(pa.array(kept))
+    columns = {
+        HEALPIX_29.name: table[HEALPIX_29.name],
+        LEFT_ID.name: table[left.columns.id],
+        N_CANDIDATES.name: pa.array(pairs.n_candidates[kept]),
+        FLAGS.name: pa.array(_flag_left(field.left, kept)),
+    }
+    return _sort(pa.table(columns | {name: table[own] for own, name in left.payload}), _LEFT_ORDER)
+
+
+def _sort(rows: pa.Table, keys: list[tuple[str, str]]) -> pa.Table:
+    return rows.take(pc.sort_indices(rows, sort_keys=keys))
+
+
+def _to_indices(rows: IntArray) -> pa.Array:
+    """Return row numbers, null for a negative one."""
+    return pa.array(rows, mask=rows < 0) if np.any(rows < 0) else pa.array(rows)
+
+
+def _to_nullable(values: FloatArray, n_alone: int) -> pa.Array:
+    return pa.array(_extend(values, n_alone, np.nan), from_pandas=True)
+
+
+def _extend(values: NDArray[np.generic], n: int, value: float) -> NDArray[np.generic]:
+    return np.concatenate([values, np.full(n, value)])
+
+
+def _take(values: NDArray[np.int32], rows: IntArray) -> NDArray[np.int32]:
+    """Return values of rows; of a negative row, any value."""
+    return values[np.maximum(rows, 0)] if len(values) else np.zeros(len(rows), dtype=np.int32)
+
+
+def _flag_left(side: Rows, rows: IntArray) -> NDArray[np.int32]:
+    """Return the bits of left rows, 0 for a negative row."""
+    flags = np.left_shift(side.positions.missing, LEFT_MISSING_SHIFT)
+    flags = flags | np.where(side.healpix < 0, FLAG_LEFT_UNUSABLE, 0)
+    return np.where(rows >= 0, _take(flags.astype(np.int32), rows), 0).astype(np.int32)
+
+
+def _flag_right(side: Rows, rows: IntArray) -> NDArray[np.int32]:
+    """Return the bits of right rows, 0 for a negative row."""
+    flags = np.left_shift(side.positions.missing, RIGHT_MISSING_SHIFT)
+    flags = flags | np.where(side.healpix < 0, FLAG_RIGHT_UNUSABLE, 0)
+    return np.where(rows >= 0, _take(flags.astype(np.int32), rows), 0).astype(np.int32)

@@ -1,0 +1,204 @@
+"""What a report says and shows of a match."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ubspark.catalogs.catalog import Catalog
+from ubspark.catalogs.writers import WrittenRows
+from ubspark.columns import HEALPIX_29
+from ubspark.crossmatch.match import Match
+from ubspark.crossmatch.plan import CellPlan
+from ubspark.crossmatch.spark import MatchTask
+from ubspark.crossmatch.summary import MatchSummary
+from ubspark.figures import Curve, Curves, Figure, Histogram, Image, SkyMap
+from ubspark.recipes.base import Summary
+
+__all__ = ["estimate_width", "find_recommended_radius", "summarise"]
+
+FloatArray = NDArray[np.float64]
+
+#: A share of fewer rows is noise.
+_ROWS_PER_MAP_PIXEL = 20
+#: The pairs of a bin are taken as mostly real while they are more than this many times chance.
+_REAL_OVER_CHANCE = 2.0
+_BITS = (
+    "left without position",
+    "left without proper motion",
+    "left without parallax",
+    "left without radial velocity",
+    "left without epoch",
+    "right without proper motion",
+    "right without parallax",
+    "right without radial velocity",
+    "right without epoch",
+    "right without position",
+)
+
+
+def summarise(match: Match, plan: CellPlan, written: WrittenRows) -> Summary:
+    """Return metrics, pictures and sentences of a match."""
+    total = MatchTask(match, plan).summary
+    for part in written.summaries:
+        total += part
+    n_left = sum(total.n_left.values()) + total.n_unusable
+    n_matched = sum(total.n_matched.values())
+    metrics = {
+        "left_rows": n_left,
+        "left_rows_without_position": total.n_unusable,
+        "matched_rows": n_matched,
+        "match_fraction": n_matched / n_left if n_left else 0.0,
+        "right_rows_read": total.n_right_read,
+        "cells": len(plan.cells),
+        "tasks": plan.n_tasks,
+        "ring_arcsec": match.ring_arcsec,
+    }
+    if total.n_shifted:
+        metrics["chance_match_fraction"] = total.n_shifted_matched / total.n_shifted
+        metrics["recommended_radius_arcsec"] = find_recommended_radius(total)
+    if match.options.probability is not None:
+        metrics["prior"] = match.options.probability.prior
+    return Summary(metrics, _draw(total), _tell(match, total))
+
+
+def find_recommended_radius(total: MatchSummary) -> float:
+    """Return the separation, arcsec, up to which most pairs are real.
+
+    The outer edge of the last bin, from the centre on, whose pairs are at least twice those
+    expected by chance; bins are joined from outside until each has some pairs.
+    """
+    real = total.separations.astype(np.float64)
+    chance = total.chance * total.chance_scale
+    # Bins of few pairs say nothing: compare running sums over five.
+    window = np.ones(5)
+    real, chance = (np.convolve(values, window, mode="same") for values in (real, chance))
+    is_noise = real <= _REAL_OVER_CHANCE * chance
+    first = int(np.argmax(is_noise)) if is_noise.any() else len(real)
+    return float(total.edges_arcsec[first])
+
+
+def estimate_width(table: Catalog, columns: tuple[str, ...]) -> float:
+    """Return the bytes of a row in memory, text and lists guessed."""
+    kinds = [table.schema[name].type for name in columns if name != HEALPIX_29.name]
+    known = [float(kind.bit_width) / 8 for kind in kinds if _has_width(kind)]
+    return 64.0 + sum(known) + 40.0 * (len(kinds) - len(known))
+
+
+def _has_width(kind: object) -> bool:
+    try:
+        return bool(kind.bit_width)  # type: ignore[attr-defined]  # of Arrow types, fixed ones
+    except ValueError:
+        return False
+
+
+def _draw(total: MatchSummary) -> dict[str, Figure]:
+    edges, radius = total.edges_arcsec, total.radius_arcsec
+    expected: FloatArray = np.asarray(total.chance * total.chance_scale, dtype=np.float64)
+    figures: dict[str, Figure] = {
+        "separations": Histogram(
+            "Separation of the pairs",
+            "separation [arcsec]",
+            edges,
+            total.separations,
+            "The line is what chance alone gives: left rows matched from places beside their own.",
+            expected if total.n_shifted else None,
+        ),
+        "offsets": Image(
+            "Offsets from left to right",
+            "east [arcsec]",
+            "north [arcsec]",
+            (-radius, radius, -radius, radius),
+            total.cloud.T,
+            _describe_offsets(total),
+        ),
+        "match_fraction": _map_fraction(total),
+        "density": _map_density(total),
+        "candidates": Histogram(
+            "Candidates of a left row",
+            f"right rows within the limits, {len(total.candidates) - 1} and more in the last bin",
+            np.arange(len(total.candidates) + 1, dtype=np.float64) - 0.5,
+            total.candidates,
+        ),
+    }
+    if total.n_shifted and total.separations.sum():
+        real = np.cumsum(total.separations)
+        chance = np.cumsum(expected)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            false_share = np.minimum(chance / real, 1.0)
+        figures["false_matches"] = Curves(
+            "Share of false pairs, were the radius smaller",
+            "radius [arcsec]",
+            "share",
+            (
+                Curve("false among the pairs", edges[1:], false_share),
+                Curve("pairs kept", edges[1:], real / real[-1]),
+            ),
+            "From the left rows moved aside; the pairs of a smaller radius count as they are now.",
+        )
+    return figures
+
+
+def _describe_offsets(total: MatchSummary) -> str:
+    n_pairs = total.cloud.sum()
+    if n_pairs == 0:
+        return "No pairs."
+    span = total.radius_arcsec
+    middle = (np.arange(len(total.cloud)) + 0.5) / len(total.cloud) * 2 * span - span
+    east, north = (total.cloud.sum(axis=i) @ middle / n_pairs for i in (1, 0))
+    return f"{n_pairs:,} pairs; mean offset {east:+.4f} arcsec east, {north:+.4f} arcsec north."
+
+
+def _tell(match: Match, total: MatchSummary) -> list[str]:
+    ring = (
+        f"Right rows were read to {match.ring_arcsec:.6g} arcsec around each left row: the radius "
+        f"and the largest motion of the right catalog; the match is complete for this radius."
+    )
+    notes = [ring]
+    if match.options.epoch is None and any(s.columns.pmra for s in (match.left, match.right)):
+        notes.append("Positions were matched as they are: no epoch was given, or it is not known.")
+    if total.n_unusable:
+        notes.append(f"{total.n_unusable} left rows have no usable position; they match nothing.")
+    flagged = [f"{name} {n:,}" for name, n in zip(_BITS, total.flags, strict=True) if n]
+    if flagged:
+        notes.append(f"Rows by bit of `flags`: {', '.join(flagged)}.")
+    if total.n_shifted:
+        notes.append(
+            f"{total.n_shifted:,} left rows were matched once more from places beside their own; "
+            f"{total.n_shifted_matched:,} of them found something. Up to "
+            f"{find_recommended_radius(total):.3g} arcsec pairs are at least twice as many as "
+            f"chance gives."
+        )
+    if match.options.probability is not None:
+        notes.append(
+            f"`p_match` takes it that {match.options.probability.prior:.4f} of the left rows have "
+            f"a counterpart within the radius."
+        )
+    return notes
+
+
+def _map_fraction(total: MatchSummary) -> SkyMap:
+    """Return the map of the match fraction, as fine as the rows allow."""
+    pixels, n_left, n_matched, order = _fold(total)
+    caption = f"HEALPix order {order}; {n_left.sum():,.0f} left rows."
+    title = "Share of left rows with a match"
+    return SkyMap(title, "matched / all", order, pixels, n_matched / n_left, caption)
+
+
+def _map_density(total: MatchSummary) -> SkyMap:
+    pixels, n_left, _, order = _fold(total)
+    area = 4 * np.pi * (180 / np.pi) ** 2 / (12 * 4**order)
+    caption = f"HEALPix order {order}."
+    title = "Left rows per square degree"
+    return SkyMap(title, "rows / deg²", order, pixels, n_left / area, caption)
+
+
+def _fold(total: MatchSummary) -> tuple[NDArray[np.int64], FloatArray, FloatArray, int]:
+    """Return pixels that hold left rows, left and matched rows in them, and their order."""
+    pixels = np.array(sorted(total.n_left), dtype=np.int64)
+    n_left = np.array([total.n_left[p] for p in pixels.tolist()], dtype=np.float64)
+    n_matched = np.array([total.n_matched.get(p, 0) for p in pixels.tolist()], dtype=np.float64)
+    order = total.map_order
+    while order > 0 and n_left.sum() < _ROWS_PER_MAP_PIXEL * len(pixels):
+        pixels, starts = np.unique(pixels >> 2, return_index=True)
+        n_left, n_matched = (np.add.reduceat(counts, starts) for counts in (n_left, n_matched))
+        order -= 1
+    return pixels, n_left, n_matched, order
