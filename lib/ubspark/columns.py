@@ -8,10 +8,13 @@ __all__ = [
     "FLAGS",
     "HEALPIX_29",
     "HEALPIX_ORDER",
+    "IS_FOUND",
     "LEFT_ID",
+    "LIST_ROW",
     "MJD_UNITS",
     "NO_POSITION",
     "N_CANDIDATES",
+    "N_MATCHED",
     "PA_DEG",
     "P_ANY",
     "P_MATCH",
@@ -88,6 +91,9 @@ N_CANDIDATES = Column(
     "Right rows within the radius of the left row",
     nullable=False,
 )
+N_MATCHED = Column(
+    "n_matched", "int32", None, "meta.number", "Catalogs that have a match", nullable=False
+)
 FLAGS = Column("flags", "int32", None, "meta.code", "Bits of the match", nullable=False)
 SCORE = Column("score", "float64", None, "stat.value", "Score of the pair by the user's function")
 P_MATCH = Column(
@@ -103,6 +109,12 @@ P_ANY = Column(
     None,
     "stat.probability",
     "Probability that any candidate of the left row is its counterpart",
+)
+LIST_ROW = Column(
+    "list_row", "int64", None, "meta.number", "Place in the list, from 0", nullable=False
+)
+IS_FOUND = Column(
+    "is_found", "bool", None, "meta.code", "Whether the identifier is in the table", nullable=False
 )
 
 ASSOCIATION_COLUMNS = (

@@ -1,7 +1,7 @@
 """Reading the log of a Delta table without a JVM: versions, schema, files, history."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,11 +130,16 @@ class TableVersion:
 
     def to_dataset(self) -> ds.Dataset:
         """Return the rows as an Arrow dataset, to scan without Spark."""
-        layout = self.read_layout()
-        if not layout.paths:
+        if self.is_catalog:
+            located: Sequence[str] = self.read_layout().paths
+        else:
+            self._validate_plain()
+            root = self.uri.rstrip("/")
+            located = [_locate(root, path) for path in sorted(self._read_log("path"))]
+        if not located:
             return ds.dataset(self.schema.to_arrow().empty_table())
-        filesystem, _ = open_filesystem(layout.paths[0])
-        paths = [open_filesystem(path)[1] for path in layout.paths]
+        filesystem, _ = open_filesystem(located[0])
+        paths = [open_filesystem(path)[1] for path in located]
         return ds.dataset(
             paths, schema=self.schema.to_arrow(), filesystem=filesystem, format="parquet"
         )

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ubspark import __version__
-from ubspark.cli import doctor, jobs, tables
+from ubspark.cli import doctor, export, jobs, tables
 from ubspark.cli.exits import run_command
 
 __all__ = ["app", "main"]
@@ -22,6 +22,8 @@ app.command()(jobs.plan)
 app.command()(tables.tables)
 app.command()(tables.show)
 app.command()(tables.history)
+app.command()(export.export)
+app.command("verify-export")(export.verify)
 app.command()(doctor.doctor)
 
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ubspark.catalogs.digests import ContentDigest
 from ubspark.cli.output import STOPPED, print_error, print_json, print_table
 from ubspark.errors import ParameterError
+from ubspark.lineage.tracking import describe_place
 from ubspark.runtime.config import JobConfig, load_job, parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.progress import tell
@@ -47,7 +47,7 @@ def plan(file: JobFile, settings: Setting = None, json: Json = False) -> None:
 
 def ingest(
     source: Annotated[
-        str, typer.Argument(help="File or folder: Parquet, CSV, ECSV, FITS, VOTable.")
+        str, typer.Argument(help="File or folder: HATS, Parquet, CSV, ECSV, FITS, VOTable.")
     ],
     table: Annotated[str, typer.Argument(help="Name or path of the table to make.")],
     id: Annotated[str | None, typer.Option(help="Column of the identifier.")] = None,  # noqa: A002
@@ -123,12 +123,12 @@ def run_and_print(config: JobConfig, *, force: bool, json: bool) -> None:
         return
     record = outcome.record
     for name, output in outcome.outputs.items():
-        place = _shorten(str(output["uri"]), home)
+        place = _shorten(describe_place(output), home)
         if outcome.already_made:
-            tell(f"Already made by run {record.run_id} as {place}@v{output['version']}.")
+            tell(f"Already made by run {record.run_id} as {place}.")
         else:
-            tell(f"{name}: {place}@v{output['version']}, {output['n_rows']:,} rows")
-        tell(f"digest: {ContentDigest.parse(output['digest'])}")
+            tell(f"{name}: {place}, {output['n_rows']:,} rows")
+        tell(f"digest: {output['digest']}")
     for note in record.notes:
         tell(f"note: {note}")
     tell(f"run: {record.run_id}")

@@ -15,7 +15,7 @@ _FORMAT = 1
 
 
 def build_commit_record(
-    spec: FrozenSpec, *, run_id: str, output: str, digest: ContentDigest
+    spec: FrozenSpec, *, run_id: str, output: str, digest: ContentDigest | str
 ) -> dict[str, Any]:
     """Return what a commit carries: run, spec, inputs, code and the digest of its rows."""
     return {

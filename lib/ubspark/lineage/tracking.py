@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from ubspark.lineage.spec import FrozenSpec, to_canonical_json
 
-__all__ = ["OutputRecord", "Tracker"]
+__all__ = ["FolderRecord", "OutputRecord", "Tracker", "describe_place", "load_output"]
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -43,6 +43,34 @@ class OutputRecord:
     def to_json(self) -> dict[str, Any]:
         """Return it for records."""
         return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class FolderRecord:
+    """A folder of files that a run made."""
+
+    uri: str
+    #: Format of the files.
+    kind: str
+    #: SHA-256 over the manifest's names, sizes and digests.
+    digest: str
+    n_rows: int
+    n_bytes: int
+    n_files: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for records."""
+        return dict(vars(self))
+
+
+def load_output(output: Mapping[str, Any]) -> OutputRecord | FolderRecord:
+    """Return the record of an output from its JSON."""
+    return OutputRecord(**output) if "version" in output else FolderRecord(**output)
+
+
+def describe_place(output: Mapping[str, Any]) -> str:
+    """Return where an output of a record is: a table with its version, or a folder."""
+    return f"{output['uri']}@v{output['version']}" if "version" in output else str(output["uri"])
 
 
 class Tracker:
@@ -84,10 +112,10 @@ class Tracker:
         *,
         run_id: str,
         metrics: Mapping[str, float],
-        outputs: Mapping[str, OutputRecord],
+        outputs: Mapping[str, OutputRecord | FolderRecord],
         artifacts: Path,
     ) -> None:
-        """Record the end: metrics, output tables, and the files of the run's folder."""
+        """Record the end: metrics, outputs, and the files of the run's folder."""
         self._deliver(
             "finish",
             {
@@ -162,7 +190,7 @@ def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:
     for name, value in message["metrics"].items():
         client.log_metric(run, name, float(value))
     for name, output in message["outputs"].items():
-        place = f"{output['uri']}@v{output['version']}#{output['table_id']}"
+        place = f"{describe_place(output)}#{output.get('table_id', output['digest'])}"
         client.set_tag(run, f"ubspark.output.{name}", place)
     datasets = [
         _to_dataset(name, {"kind": "delta", **output}, context="output")

@@ -9,24 +9,32 @@ from pydantic import BaseModel, ConfigDict
 from pyspark.sql import DataFrame, SparkSession
 
 from ubspark.catalogs.catalog import Catalog
+from ubspark.catalogs.export.staging import StagingFolder
+from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.filters import Condition
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.schema import TableSchema
 from ubspark.catalogs.sources import Source
-from ubspark.catalogs.writers import RowTask, WrittenRows
+from ubspark.catalogs.writers import RowTask
 from ubspark.figures import Figure
 from ubspark.sky.regions import Region
 
 __all__ = [
+    "ANY_NAME",
     "Fact",
     "JobInput",
     "JobResult",
+    "OutputFolder",
     "OutputTable",
     "Params",
     "Recipe",
     "Summary",
     "Workspace",
 ]
+
+
+#: The name of an input that stands for inputs of any name.
+ANY_NAME = "*"
 
 
 class Params(BaseModel):
@@ -84,6 +92,22 @@ class OutputTable:
 
 
 @dataclass(frozen=True)
+class OutputFolder:
+    """A folder of files that a job makes, not yet written.
+
+    Attributes
+    ----------
+    kind
+        Format of the files.
+    write
+        Writes them where no reader sees them yet.
+    """
+
+    kind: str
+    write: Callable[[StagingFolder], WrittenFolder]
+
+
+@dataclass(frozen=True)
 class Summary:
     """What there is to say about a run once its rows are written."""
 
@@ -95,10 +119,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class JobResult:
-    """The tables of a job, and how to sum them up when they are written."""
+    """The outputs of a job, and how to sum them up when they are written."""
 
-    tables: Mapping[str, OutputTable]
-    summarise: Callable[[Mapping[str, WrittenRows]], Summary]
+    tables: Mapping[str, OutputTable | OutputFolder]
+    #: Called with what was written: `WrittenRows` of a table, `WrittenFolder` of a folder.
+    summarise: Callable[[Mapping[str, Any]], Summary]
 
 
 @dataclass(frozen=True)
@@ -119,12 +144,15 @@ class Recipe(Protocol):
 
     name: str
     version: str
-    #: Names of the inputs, and what each is.
+    #: Names of the inputs, and what each is: a ``table``, a ``file``, or ``rows``, either of the
+    #: two. ``?`` after it marks one that may be left out; the name ``*`` is any further name.
     inputs: Mapping[str, str]
-    #: Names of the outputs.
-    outputs: Sequence[str]
     #: Model of the parameters, a subclass of `Params`.
     params: Any
+
+    @property
+    def outputs(self) -> Sequence[str] | Mapping[str, str]:
+        """Names of the outputs; a mapping says which of them is a ``folder``, not a table."""
 
     def resolve(self, inputs: Mapping[str, JobInput], params: Any) -> Any:
         """Return the parameters with everything automatic made explicit; check them."""

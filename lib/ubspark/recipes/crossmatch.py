@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
 
-import numpy as np
-
-from ubspark.catalogs.catalog import CatalogLayout
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.crossmatch.match import Match
 from ubspark.crossmatch.options import How, MatchOptions, PositionColumns
-from ubspark.crossmatch.plan import CellPlan, estimate_reads, plan_cells
+from ubspark.crossmatch.plan import CellPlan, plan_cells
 from ubspark.crossmatch.sample import compute_prior, plan_sample
 from ubspark.crossmatch.spark import MatchTask, create_task_frame, summarise_match
 from ubspark.recipes.base import Fact, JobInput, JobResult, OutputTable, Summary, Workspace
@@ -27,7 +23,7 @@ from ubspark.recipes.match_params import (
     to_options,
     to_probability,
 )
-from ubspark.recipes.match_report import estimate_width, summarise
+from ubspark.recipes.match_report import describe_plan, summarise
 from ubspark.recipes.match_sides import build_side
 from ubspark.recipes.pair_table import PairTable, get_table
 from ubspark.recipes.positions import resolve_epoch
@@ -95,38 +91,7 @@ class Crossmatch:
         """Estimate what the match reads, from the logs and footers alone."""
         match = build_match(inputs, params)
         cells = _cut(match, n_cells, parallelism=1)
-        layouts = [cast("CatalogLayout", side.source) for side in (match.left, match.right)]
-        reads = estimate_reads(cells, *layouts, ring_arcsec=match.ring_arcsec)
-        facts = []
-        for name, side, layout, n_bytes in zip(
-            ("left", "right"), (match.left, match.right), layouts, reads[:2], strict=True
-        ):
-            table = get_table(inputs[name])
-            share = layout.estimate_share(side.names)
-            chosen = {"region": inputs[name].region, "where": inputs[name].where}
-            facts += [
-                Fact(f"{name} table", str(table)),
-                *(Fact(f"{name} {key}", str(value)) for key, value in chosen.items() if value),
-                Fact(f"{name} rows", table.n_rows),
-                Fact(f"{name} files", table.n_files),
-                Fact(f"{name} bytes to read, of {table.n_bytes:,}", round(share * n_bytes), "B"),
-            ]
-        widest = float(np.max(cells.n_left, initial=0.0)) + reads.right_rows
-        width = sum(
-            estimate_width(get_table(inputs[name]), names)
-            for name, names in zip(
-                ("left", "right"), (match.left.names, match.right.names), strict=True
-            )
-        )
-        return [
-            *facts,
-            Fact("match epoch", str(params.epoch)),
-            Fact("ring", match.ring_arcsec, "arcsec"),
-            Fact("cells", len(cells.cells)),
-            Fact("tasks", cells.n_tasks),
-            Fact("rows of the largest cell, at most", round(widest)),
-            Fact("memory of its task, about", round(widest * width), "B"),
-        ]
+        return [*describe_plan(match, cells, inputs), Fact("match epoch", str(params.epoch))]
 
     def run(
         self, inputs: Mapping[str, JobInput], params: CrossmatchParams, workspace: Workspace
@@ -227,7 +192,7 @@ def _cut(match: Match, n_cells: int | None, *, parallelism: int) -> CellPlan:
     return plan_cells(
         match.left.source,
         match.right.source,
-        keep_unplaced=options.keeps_all_left or options.keeps_right,
+        keep_unplaced=True,
         covers_right=options.keeps_right,
         n_cells=n_cells,
         parallelism=parallelism,

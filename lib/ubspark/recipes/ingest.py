@@ -134,7 +134,8 @@ class Ingest:
             .repartitionByRange(n_partitions, F.col(HEALPIX_29.name), F.col(f"`{roles['id']}`"))
             .sortWithinPartitions(HEALPIX_29.name, f"`{roles['id']}`")
         )
-        properties = CatalogRoles(roles, params.epoch, params.pm_includes_cos_dec).to_properties()
+        known = CatalogRoles(roles, params.epoch, params.pm_includes_cos_dec).to_properties()
+        properties = {**source.properties, **known}
         table = OutputTable(
             frame=ordered,
             task=_CountRows(),
@@ -163,7 +164,7 @@ def _source(inputs: Mapping[str, JobInput]) -> Source:
 def _read_schema(source: Source) -> TableSchema:
     # An index that came along is computed anew.
     columns = (
-        TableColumn(c.name, c.type, True, c.unit, c.ucd, c.description)
+        TableColumn(c.name, c.type, True, c.unit, c.ucd, c.description, c.extra)
         for c in source.columns
         if c.name != HEALPIX_29.name
     )
@@ -173,7 +174,8 @@ def _read_schema(source: Source) -> TableSchema:
 def _find_roles(source: Source, given: Mapping[str, str]) -> dict[str, str]:
     """Return the roles; ra and dec default to the columns of that name."""
     validate_role_names(given)
-    roles = {role: source.renamed.get(column, column) for role, column in given.items()}
+    named = {role: source.renamed.get(column, column) for role, column in given.items()}
+    roles = {**source.roles, **named}
     names = {column.name.lower(): column.name for column in source.columns}
     for role in ("ra", "dec"):
         if role not in roles and role in names:
@@ -298,6 +300,7 @@ def _describe(source: Source, params: IngestParams, roles: Mapping[str, str]) ->
                 unit,
                 column.ucd,
                 column.description,
+                column.extra,
             )
         )
     if not is_equatorial(str(params.frame)):
@@ -319,7 +322,7 @@ def _summarise(
     source: Source, params: IngestParams, roles: Mapping[str, str], written: WrittenRows
 ) -> Summary:
     n_unplaced = sum(part["unplaced"] for part in written.summaries)
-    notes = []
+    notes = list(source.remarks)
     if n_unplaced:
         notes.append(
             f"{n_unplaced} rows have no usable position; they are kept with `_healpix_29` = -1."

@@ -1,19 +1,23 @@
-"""What a report says and shows of a match."""
+"""What a plan and a report say and show of a match."""
+
+from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ubspark.catalogs.catalog import Catalog
+from ubspark.catalogs.catalog import Catalog, CatalogLayout
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29
 from ubspark.crossmatch.match import Match
-from ubspark.crossmatch.plan import CellPlan
+from ubspark.crossmatch.plan import CellPlan, estimate_reads
 from ubspark.crossmatch.spark import MatchTask
 from ubspark.crossmatch.summary import MatchSummary
 from ubspark.figures import Curve, Curves, Figure, Histogram, Image, SkyMap
-from ubspark.recipes.base import Summary
+from ubspark.recipes.base import Fact, JobInput, Summary
+from ubspark.recipes.pair_table import get_table
 
-__all__ = ["estimate_width", "find_recommended_radius", "summarise"]
+__all__ = ["describe_plan", "draw_match", "find_recommended_radius", "summarise"]
 
 FloatArray = NDArray[np.float64]
 
@@ -57,7 +61,7 @@ def summarise(match: Match, plan: CellPlan, written: WrittenRows) -> Summary:
         metrics["recommended_radius_arcsec"] = find_recommended_radius(total)
     if match.options.probability is not None:
         metrics["prior"] = match.options.probability.prior
-    return Summary(metrics, _draw(total), _tell(match, total))
+    return Summary(metrics, draw_match(total), _tell(match, total))
 
 
 def find_recommended_radius(total: MatchSummary) -> float:
@@ -76,7 +80,36 @@ def find_recommended_radius(total: MatchSummary) -> float:
     return float(total.edges_arcsec[first])
 
 
-def estimate_width(table: Catalog, columns: tuple[str, ...]) -> float:
+def describe_plan(match: Match, cells: CellPlan, inputs: Mapping[str, JobInput]) -> list[Fact]:
+    """Return what a match would read and do, ``inputs`` being its left and right side."""
+    sides = {"left": match.left, "right": match.right}
+    layouts = {name: cast("CatalogLayout", side.source) for name, side in sides.items()}
+    reads = estimate_reads(cells, *layouts.values(), ring_arcsec=match.ring_arcsec)
+    facts = []
+    for (name, side), n_bytes in zip(sides.items(), reads[:2], strict=True):
+        given, table = inputs[name], get_table(inputs[name])
+        share = layouts[name].estimate_share(side.names)
+        chosen = {"region": given.region, "where": given.where}
+        facts += [
+            Fact(f"{name} table", str(table)),
+            *(Fact(f"{name} {key}", str(value)) for key, value in chosen.items() if value),
+            Fact(f"{name} rows", table.n_rows),
+            Fact(f"{name} files", table.n_files),
+            Fact(f"{name} bytes to read, of {table.n_bytes:,}", round(share * n_bytes), "B"),
+        ]
+    widest = float(np.max(cells.n_left, initial=0.0)) + reads.right_rows
+    width = sum(_estimate_width(get_table(inputs[name]), sides[name].names) for name in sides)
+    return [
+        *facts,
+        Fact("ring", match.ring_arcsec, "arcsec"),
+        Fact("cells", len(cells.cells)),
+        Fact("tasks", cells.n_tasks),
+        Fact("rows of the largest cell, at most", round(widest)),
+        Fact("memory of its task, about", round(widest * width), "B"),
+    ]
+
+
+def _estimate_width(table: Catalog, columns: tuple[str, ...]) -> float:
     """Return the bytes of a row in memory, text and lists guessed."""
     kinds = [table.schema[name].type for name in columns if name != HEALPIX_29.name]
     known = [float(kind.bit_width) / 8 for kind in kinds if _has_width(kind)]
@@ -90,7 +123,8 @@ def _has_width(kind: object) -> bool:
         return False
 
 
-def _draw(total: MatchSummary) -> dict[str, Figure]:
+def draw_match(total: MatchSummary) -> dict[str, Figure]:
+    """Return the pictures of a match."""
     edges, radius = total.edges_arcsec, total.radius_arcsec
     expected: FloatArray = np.asarray(total.chance * total.chance_scale, dtype=np.float64)
     figures: dict[str, Figure] = {

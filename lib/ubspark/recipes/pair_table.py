@@ -1,5 +1,6 @@
 """The table that a match of two catalogs makes: its columns, their names and their roles."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,7 +26,7 @@ from ubspark.errors import ParameterError, SchemaError
 from ubspark.recipes.base import JobInput
 from ubspark.recipes.positions import to_position_columns
 
-__all__ = ["PairTable", "get_table"]
+__all__ = ["PairTable", "find_kept", "get_table", "validate_names"]
 
 #: What is left of the association where there are no pairs.
 _LEFT_COLUMNS = (HEALPIX_29, LEFT_ID, N_CANDIDATES, FLAGS)
@@ -65,8 +66,8 @@ class PairTable:
 
     def find_payload(self, options: MatchOptions) -> tuple[dict[str, str], dict[str, str]]:
         """Return the columns that the output keeps of each side, with their names there."""
-        left = self._find_kept(self.left, self.columns[0])
-        right = self._find_kept(self.right, self.columns[1]) if options.has_pairs else ()
+        left = self._find_kept(self.left, 0)
+        right = self._find_kept(self.right, 1) if options.has_pairs else ()
         own = {column.name.lower() for column in self._find_own(options)}
         suffixes = self.suffixes or self.default_suffixes
         named = []
@@ -96,7 +97,7 @@ class PairTable:
         ]
         for schema, payload in zip((left, right), self.find_payload(options), strict=True):
             columns += [schema[own].rename(name) for own, name in payload.items()]
-        _validate_names(columns)
+        validate_names(columns)
         return TableSchema(tuple(columns))
 
     def find_roles(self, options: MatchOptions) -> CatalogRoles:
@@ -112,6 +113,9 @@ class PairTable:
         placed = Constraint(HEALPIX_29.name, -1)
         return (placed, Constraint(DIST_ARCSEC.name, 0)) if options.has_pairs else (placed,)
 
+    def _find_kept(self, given: JobInput, side: int) -> tuple[str, ...]:
+        return find_kept(given, self.columns[side], association_only=self.association_only)
+
     def _find_own(self, options: MatchOptions) -> tuple[Column, ...]:
         """Return the columns of the association."""
         if not options.has_pairs:
@@ -120,15 +124,19 @@ class PairTable:
         judged = (P_MATCH, P_ANY) if options.probability is not None else ()
         return (*ASSOCIATION_COLUMNS, *score, *judged)
 
-    def _find_kept(self, given: JobInput, columns: PositionColumns) -> tuple[str, ...]:
-        if self.association_only:
-            return ()
-        table = get_table(given)
-        if given.columns is not None:
-            table.schema.validate_columns(given.columns, table=given.short_name)
-            return given.columns
-        skipped = (HEALPIX_29.name, columns.id)
-        return tuple(name for name in table.schema.names if name not in skipped)
+
+def find_kept(
+    given: JobInput, columns: PositionColumns, *, association_only: bool
+) -> tuple[str, ...]:
+    """Return the columns of an input that the output keeps: those asked for, else all."""
+    if association_only:
+        return ()
+    table = get_table(given)
+    if given.columns is not None:
+        table.schema.validate_columns(given.columns, table=given.short_name)
+        return given.columns
+    skipped = (HEALPIX_29.name, columns.id)
+    return tuple(name for name in table.schema.names if name not in skipped)
 
 
 def get_table(given: JobInput) -> Catalog:
@@ -145,7 +153,14 @@ def get_table(given: JobInput) -> Catalog:
     return given.table
 
 
-def _validate_names(columns: list[TableColumn]) -> None:
+def validate_names(columns: Iterable[TableColumn]) -> None:
+    """Refuse columns of one name.
+
+    Raises
+    ------
+    SchemaError
+        For the first name that comes twice.
+    """
     names: set[str] = set()
     for column in columns:
         name = column.name.lower()

@@ -98,9 +98,11 @@ class InputConfig(_Section):
 
 
 class OutputConfig(_Section):
-    """An output table and what to do when it is there already."""
+    """An output table, or folder of files, and what to do when it is there already."""
 
-    table: str | TableRef
+    table: str | TableRef | None = None
+    #: A folder, for jobs that write files.
+    path: str | None = None
     mode: Literal["error", "append", "overwrite"] = "error"
 
 

@@ -1,7 +1,8 @@
 """From a job file to a frozen spec: addresses become table versions, defaults are written out."""
 
 import getpass
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -15,16 +16,26 @@ from ubspark.catalogs.filters import Condition, parse_condition
 from ubspark.catalogs.hats import HatsCatalog
 from ubspark.catalogs.opening import open_catalog
 from ubspark.catalogs.sources import open_source
+from ubspark.catalogs.sources.hats import HatsSource
 from ubspark.errors import ConflictError, ParameterError, TransientError, UbsparkError
 from ubspark.lineage.manifest import compute_manifest
 from ubspark.lineage.spec import CatalogInput, FileInput, FrozenSpec, InputRecord, TableInput
 from ubspark.recipes import RECIPES
-from ubspark.recipes.base import JobInput, Params, Recipe
-from ubspark.runtime.config import InputConfig, JobConfig, TableRef, validate_model
+from ubspark.recipes.base import ANY_NAME, JobInput, Params, Recipe
+from ubspark.runtime.config import (
+    InputConfig,
+    JobConfig,
+    OutputConfig,
+    TableRef,
+    validate_model,
+)
 from ubspark.runtime.home import Home
 from ubspark.sky.regions import Region, parse_region
 
 __all__ = ["PreparedJob", "prepare_job"]
+
+
+_INPUT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -56,16 +67,22 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
         With one sentence for the first thing that is wrong.
     """
     recipe = find_recipe(config.job)
-    _validate_names("inputs", config.inputs, recipe.inputs, recipe.name)
+    kinds = _find_input_kinds(recipe, config.inputs)
     _validate_names("outputs", config.outputs, recipe.outputs, recipe.name)
     given = validate_model(recipe.params, config.params, "params.")
     opened = {
-        name: _open_input(name, recipe.inputs[name], config.inputs[name], home, scratch)
-        for name in recipe.inputs
+        name: _open_input(name, kind, config.inputs[name], home, scratch)
+        for name, kind in kinds.items()
     }
     params = recipe.resolve(opened, given)
     outputs = {}
     for name, output in config.outputs.items():
+        if get_output_kind(recipe, name) == "folder":
+            outputs[name] = _place_folder(name, output)
+            continue
+        if output.table is None:
+            msg = f"`outputs.{name}.table` is missing; it names the table to make."
+            raise ParameterError(msg)
         address = _to_address(output.table, f"outputs.{name}.table")
         if address.version is not None:
             msg = f"`outputs.{name}.table` must not name a version, got {address}."
@@ -76,7 +93,7 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
     spec = FrozenSpec(
         job=recipe.name,
         job_version=recipe.version,
-        inputs={name: _record_input(opened[name], config.inputs[name]) for name in recipe.inputs},
+        inputs={name: _record_input(opened[name], config.inputs[name]) for name in kinds},
         params=params.model_dump(mode="json"),
         outputs=outputs,
         resources=config.resources.model_dump(mode="json", exclude_none=True),
@@ -101,14 +118,66 @@ def find_recipe(job: str) -> Recipe:
     raise ParameterError(msg)
 
 
-def _validate_names(section: str, given: Mapping[str, Any], known: Any, job: str) -> None:
+def get_output_kind(recipe: Recipe, name: str) -> str:
+    """Return ``table`` or ``folder``."""
+    return recipe.outputs[name] if isinstance(recipe.outputs, Mapping) else "table"
+
+
+def _place_folder(name: str, output: OutputConfig) -> dict[str, Any]:
+    """Return the place of an output that is a folder of files."""
+    if not output.path:
+        msg = f"`outputs.{name}.path` is missing; it names the folder to make."
+        raise ParameterError(msg)
+    if output.mode == "append":
+        msg = f"`outputs.{name}.mode` must be error or overwrite; files are never appended to."
+        raise ParameterError(msg)
+    place = to_local_path(output.path)
+    if "://" in place:
+        msg = f"`outputs.{name}.path` must be a folder that every worker sees, got {place!r}."
+        raise ParameterError(msg)
+    return {"uri": str(Path(place).expanduser().absolute()), "mode": output.mode, "kind": "folder"}
+
+
+def _find_input_kinds(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the kind of each input that the job gets, in the order of the recipe.
+
+    A kind that ends in ``?`` may be left out; ``*`` stands for inputs of any name.
+    """
+    kinds = {name: kind for name, kind in recipe.inputs.items() if name != ANY_NAME}
+    if ANY_NAME in recipe.inputs:
+        further = [name for name in given if name not in kinds]
+        for name in further:
+            if not _INPUT_NAME.fullmatch(name):
+                msg = f"`inputs.{name}` must be named in lower case letters, digits and `_`."
+                raise ParameterError(msg)
+        if not further:
+            msg = f"The job {recipe.name} needs at least one input beside {', '.join(kinds)}."
+            raise ParameterError(msg)
+        kinds |= dict.fromkeys(further, recipe.inputs[ANY_NAME])
+    kinds = {n: k.removesuffix("?") for n, k in kinds.items() if n in given or k[-1] != "?"}
+    _validate_names("inputs", given, [*kinds, *_list_optional(recipe)], recipe.name, needed=kinds)
+    return kinds
+
+
+def _list_optional(recipe: Recipe) -> list[str]:
+    return [name for name, kind in recipe.inputs.items() if kind.endswith("?")]
+
+
+def _validate_names(
+    section: str,
+    given: Mapping[str, Any],
+    known: Iterable[str],
+    job: str,
+    needed: Iterable[str] | None = None,
+) -> None:
+    known = list(dict.fromkeys(known))
     for name in given:
         if name not in known:
-            near = get_close_matches(name, list(known), n=1)
+            near = get_close_matches(name, known, n=1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
             msg = f"The job {job} has no `{section}.{name}`.{hint} It has: {', '.join(known)}."
             raise ParameterError(msg)
-    for name in known:
+    for name in known if needed is None else needed:
         if name not in given:
             msg = f"`{section}.{name}` is missing; the job {job} needs it."
             raise ParameterError(msg)
@@ -154,7 +223,10 @@ def _reaching(uri: str) -> Iterator[None]:
 
 
 def _open_input(name: str, kind: str, given: InputConfig, home: Home, scratch: Path) -> JobInput:
-    if kind == "file":
+    if kind == "rows" and given.table is None and not given.path:
+        msg = f"`inputs.{name}` must give a table (`table: NAME`) or a file (`path: FILE`)."
+        raise ParameterError(msg)
+    if kind == "file" or (kind == "rows" and given.path):
         if not given.path:
             msg = f"`inputs.{name}.path` is missing; it names the file or folder to read."
             raise ParameterError(msg)
@@ -165,7 +237,9 @@ def _open_input(name: str, kind: str, given: InputConfig, home: Home, scratch: P
         source = open_source(
             to_local_path(given.path), format=given.format, options=given.options, scratch=scratch
         )
-        return JobInput(name, source=source, short_name=Path(given.path).name)
+        columns = None if given.columns is None else tuple(given.columns)
+        short = Path(given.path).name
+        return JobInput(name, source=source, columns=columns, roles=given.roles, short_name=short)
     if given.table is None:
         msg = f"`inputs.{name}.table` is missing; it names a table such as `gaia_dr3@v0`."
         raise ParameterError(msg)
@@ -211,8 +285,14 @@ def _naming(key: str) -> Iterator[None]:
 
 
 def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
-    if opened.source is not None:
+    if isinstance(opened.source, HatsSource):
         options: dict[str, Any] = {"format": opened.source.format, **given.options}
+        chosen = {"columns": opened.columns and list(opened.columns), "roles": dict(opened.roles)}
+        options |= {key: value for key, value in chosen.items() if value}
+        catalog = opened.source.catalog
+        return CatalogInput(catalog.uri, catalog.digest, catalog.n_files, catalog.n_bytes, options)
+    if opened.source is not None:
+        options = {"format": opened.source.format, **given.options}
         manifest = compute_manifest(opened.source.files)
         return FileInput(str(Path(opened.source.path).absolute()), manifest, options)
     table = opened.table

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.commit import TableCommit, commit_files, prepare_folder
 from ubspark.catalogs.delta import is_delta_table, open_table
+from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.parquet_sink import ParquetSink
 from ubspark.catalogs.writers import WrittenRows, write_rows
 from ubspark.errors import ConflictError
 from ubspark.lineage.commits import build_commit_record, find_made, validate_commit
-from ubspark.lineage.tracking import OutputRecord
-from ubspark.recipes.base import OutputTable
+from ubspark.lineage.tracking import FolderRecord, OutputRecord
+from ubspark.recipes.base import OutputFolder, OutputTable
+from ubspark.runtime.folders import publish_folder, validate_folder, write_folder
 from ubspark.runtime.freeze import PreparedJob
 from ubspark.runtime.progress import show_tasks
 
@@ -33,6 +36,9 @@ def find_base(job: PreparedJob, name: str) -> int:
         If something is in the way that the mode does not allow to change.
     """
     uri, mode = job.get_output_uri(name), job.spec.outputs[name]["mode"]
+    if job.spec.outputs[name].get("kind") == "folder":
+        validate_folder(job, name)
+        return -1
     if not is_delta_table(uri):
         path = Path(uri)
         if "://" not in uri and path.exists() and any(_foreign_entries(path)):
@@ -50,10 +56,12 @@ def find_base(job: PreparedJob, name: str) -> int:
 
 
 def write_output(
-    job: PreparedJob, name: str, table: OutputTable, spark: SparkSession
-) -> WrittenRows:
+    job: PreparedJob, name: str, table: OutputTable | OutputFolder, spark: SparkSession
+) -> WrittenRows | WrittenFolder:
     """Compute and write the rows of an output; no reader sees them yet."""
     uri = job.get_output_uri(name)
+    if isinstance(table, OutputFolder):
+        return write_folder(job, name, table, spark)
     prepare_folder(uri)
     sink = ParquetSink(uri, table.schema.to_arrow(), table.constraints)
     with show_tasks(spark, f"{job.spec.job}: {name}"):
@@ -63,15 +71,17 @@ def write_output(
 def commit_output(
     job: PreparedJob,
     name: str,
-    table: OutputTable,
-    rows: WrittenRows,
+    table: OutputTable | OutputFolder,
+    rows: WrittenRows | WrittenFolder,
     *,
     run_id: str,
     spark: SparkSession,
     base: int,
-) -> OutputRecord:
+) -> OutputRecord | FolderRecord:
     """Make the written rows a version of the table, and assert that it says whose it is."""
     spec = job.spec
+    if isinstance(table, OutputFolder) or isinstance(rows, WrittenFolder):
+        return publish_folder(job, name, cast("WrittenFolder", rows), run_id=run_id)
     uri = job.get_output_uri(name)
     metadata = build_commit_record(spec, run_id=run_id, output=name, digest=rows.digest)
     mode = spec.outputs[name]["mode"]

@@ -5,7 +5,8 @@ from typing import Any
 
 from ubspark.catalogs.delta import Commit, is_delta_table, read_history
 from ubspark.lineage.commits import find_made
-from ubspark.lineage.tracking import OutputRecord, Tracker
+from ubspark.lineage.tracking import FolderRecord, OutputRecord, Tracker
+from ubspark.runtime.folders import find_folder
 from ubspark.runtime.freeze import PreparedJob
 from ubspark.runtime.home import Home
 from ubspark.runtime.outputs import describe_output
@@ -27,18 +28,23 @@ def close_lost_runs(home: Home) -> None:
 
 def find_finished(job: PreparedJob, home: Home) -> RunRecord | None:
     """Return the run that made every output as its newest data version, if one did."""
-    commits: dict[str, Commit] = {}
-    for name in job.spec.outputs:
-        commit = find_made(job.get_output_uri(name), job.spec, name)
-        if commit is None:
-            return None
-        commits[name] = commit
-    runs = {str((commit.record or {}).get("run")) for commit in commits.values()}
+    made: dict[str, OutputRecord | FolderRecord] = {}
+    runs = set()
+    for name, output in job.spec.outputs.items():
+        uri = job.get_output_uri(name)
+        if output.get("kind") == "folder":
+            found = find_folder(uri, key=job.spec.key, output=name)
+            if found is None:
+                return None
+            run, made[name] = found
+        else:
+            commit = find_made(uri, job.spec, name)
+            if commit is None:
+                return None
+            run, made[name] = str((commit.record or {}).get("run")), _describe(uri, commit)
+        runs.add(run)
     folder = home.runs / min(runs)
-    outputs = {
-        name: _describe(job.get_output_uri(name), commit).to_json()
-        for name, commit in commits.items()
-    }
+    outputs = {name: record.to_json() for name, record in made.items()}
     if (folder / "record.json").is_file():
         record = RunRecord.load(folder)
         record.outputs = outputs
@@ -56,12 +62,16 @@ def create_tracker(home: Home, mlflow_run: str | None = None) -> Tracker:
     )
 
 
-def find_commits(record: RunRecord) -> dict[str, OutputRecord]:
+def find_commits(record: RunRecord) -> dict[str, OutputRecord | FolderRecord]:
     """Return the outputs that a run committed, as the histories of its tables tell."""
     spec: dict[str, Any] = json.loads((record.folder / "spec.json").read_text(encoding="utf-8"))
-    found = {}
+    found: dict[str, OutputRecord | FolderRecord] = {}
     for name, output in spec["outputs"].items():
         uri = output["uri"]
+        if output.get("kind") == "folder":
+            own = find_folder(uri, run=record.run_id, output=name)
+            found |= {name: own[1]} if own else {}
+            continue
         commits = read_history(uri) if is_delta_table(uri) else []
         mine = [commit for commit in commits if (commit.record or {}).get("run") == record.run_id]
         if mine:

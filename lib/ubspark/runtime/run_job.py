@@ -14,10 +14,11 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.lineage.environment import describe_code, describe_environment
 from ubspark.lineage.spec import to_canonical_json
-from ubspark.lineage.tracking import OutputRecord, Tracker
+from ubspark.lineage.tracking import Tracker, describe_place, load_output
 from ubspark.recipes.base import Fact, Summary, Workspace
 from ubspark.reports import write_report
 from ubspark.runtime.config import JobConfig
@@ -131,7 +132,7 @@ def _execute(
         )
         record.outputs[name] = output.to_json()
         record.save()
-        _log.info("Committed %s@v%d, digest %s.", output.uri, output.version, output.digest)
+        _log.info("Committed %s, digest %s.", describe_place(output.to_json()), output.digest)
     try:
         _describe_run(job, record, spark, result.summarise(written), written)
     # The outputs are there: what goes wrong in telling of them is no reason to lose the run.
@@ -150,7 +151,7 @@ def _describe_run(
     record: RunRecord,
     spark: SparkSession,
     summary: Summary,
-    written: Mapping[str, WrittenRows],
+    written: Mapping[str, WrittenRows | WrittenFolder],
 ) -> None:
     """Put metrics, notes, surroundings and the report beside the record."""
     record.metrics = {
@@ -180,7 +181,7 @@ def _describe_surroundings(record: RunRecord, spark: SparkSession) -> None:
 
 def _report(job: PreparedJob, record: RunRecord, summary: Summary) -> None:
     code = describe_code()
-    outputs = [f"{output['uri']}@v{output['version']}" for output in record.outputs.values()]
+    outputs = [describe_place(output) for output in record.outputs.values()]
     write_report(
         record.folder,
         title=f"{job.spec.job} → {', '.join(job.spec.outputs)}",
@@ -233,7 +234,7 @@ def _find_committed(record: RunRecord) -> str:
     # A store that does not answer now is no reason to leave the record open.
     with suppress(Exception):
         record.outputs = {name: made.to_json() for name, made in find_commits(record).items()}
-    return ", ".join(f"{made['uri']}@v{made['version']}" for made in record.outputs.values())
+    return ", ".join(describe_place(made) for made in record.outputs.values())
 
 
 def _close(tracker: Tracker, record: RunRecord, phase: Any, error: str | None) -> None:
@@ -243,7 +244,7 @@ def _close(tracker: Tracker, record: RunRecord, phase: Any, error: str | None) -
         statuses[phase],
         run_id=record.run_id,
         metrics=record.metrics,
-        outputs={name: OutputRecord(**output) for name, output in record.outputs.items()},
+        outputs={name: load_output(output) for name, output in record.outputs.items()},
         artifacts=record.folder,
     )
 

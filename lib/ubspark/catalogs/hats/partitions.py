@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -47,6 +47,14 @@ class Partitions:
     order: IntArray
     pixel: IntArray
 
+    @classmethod
+    def from_pairs(cls, pairs: Sequence[tuple[int, int]]) -> "Partitions":
+        """Return the pixels of pairs of order and pixel, in sky order."""
+        found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        partitions = cls(found[:, 0], found[:, 1])
+        rank = np.lexsort((found[:, 0], partitions.ranges[:, 0]))
+        return cls(found[rank, 0], found[rank, 1])
+
     @property
     def ranges(self) -> IntArray:
         """Half-open ranges of order-29 indices, shape (n, 2)."""
@@ -73,10 +81,7 @@ def read_partitions(folder: Folder, properties: HatsProperties) -> Partitions:
         place = folder.join(find_dataset(folder))
         pairs = _find_pixels(folder)
     _validate_pixels(pairs, place)
-    found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    partitions = Partitions(found[:, 0], found[:, 1])
-    rank = np.lexsort((found[:, 0], partitions.ranges[:, 0]))
-    partitions = Partitions(found[rank, 0], found[rank, 1])
+    partitions = Partitions.from_pairs(pairs)
     _validate_disjoint(partitions, place, properties)
     return partitions
 

@@ -1,6 +1,7 @@
 """What every source of rows can say about itself before Spark starts."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -23,6 +24,8 @@ class SourceColumn:
     unit: str | None = None
     ucd: str | None = None
     description: str | None = None
+    #: Other metadata that goes with the column, as of `TableColumn.extra`.
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,12 @@ class Source(ABC):
     epoch: float | None = None
     #: Columns whose name a table cannot hold: name in the file to name here.
     renamed: dict[str, str] = field(default_factory=dict)
+    #: Column roles that the source declares.
+    roles: Mapping[str, str] = field(default_factory=dict)
+    #: What else it says of itself, as properties of the table.
+    properties: Mapping[str, str] = field(default_factory=dict)
+    #: Sentences for the user: what becomes of its rows.
+    remarks: tuple[str, ...] = ()
 
     @property
     def arrow_schema(self) -> pa.Schema:

@@ -21,6 +21,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "ecsv": (".ecsv",),
     "fits": (".fits", ".fit"),
     "votable": (".vot", ".votable", ".xml"),
+    "hats": (),
 }
 _OPTIONS = {
     "csv": {"delimiter", "encoding", "types"},
@@ -42,8 +43,8 @@ def open_source(
     Parameters
     ----------
     path
-        A file, or a folder of files of one format. In a folder, names that begin with ``_`` or
-        ``.`` do not count.
+        A file, a folder of files of one format, or a HATS catalog or collection. In a folder of
+        files, names that begin with ``_`` or ``.`` do not count.
     format
         One of `FORMATS`; by the extension if None.
     options
@@ -73,6 +74,14 @@ def open_source(
     if format is not None and format not in FORMATS:
         msg = f"`format` must be one of {', '.join(FORMATS)}, got {format!r}."
         raise ParameterError(msg)
+    # Here and not above: the reader of HATS imports from this package.
+    from ubspark.catalogs.hats.properties import is_hats_folder
+
+    if format == "hats" or (format is None and Path(path).is_dir() and is_hats_folder(path)):
+        from ubspark.catalogs.sources.hats import open_hats_source
+
+        _validate_options("hats", options or {})
+        return open_hats_source(path)
     if format is None:
         format = _find_format(path)  # noqa: A001
     _validate_options(format, options or {})

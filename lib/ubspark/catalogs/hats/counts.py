@@ -1,0 +1,137 @@
+"""How many rows lie where: counts per HEALPix pixel, pixels without rows left out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import SparkSession
+
+from ubspark.catalogs.catalog import CatalogLayout
+from ubspark.catalogs.export.tasks import run_tasks
+from ubspark.columns import HEALPIX_29, HEALPIX_ORDER
+from ubspark.sky.healpix import N_PIXELS_29, merge_ranges
+
+__all__ = ["SparseCounts", "count_rows"]
+
+IntArray = NDArray[np.int64]
+#: Rows that one task of the count reads at a time.
+_ROWS_PER_PIECE = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class SparseCounts:
+    """Rows and bytes of the pixels that have any.
+
+    Attributes
+    ----------
+    order
+        HEALPix order of the pixels.
+    pixel
+        NESTED, rising, shape (n,).
+    n_rows, n_bytes
+        Of each; bytes are estimated from those of the row groups that the rows lie in.
+    """
+
+    order: int
+    pixel: IntArray
+    n_rows: IntArray
+    n_bytes: IntArray
+
+    @classmethod
+    def sum(cls, order: int, parts: "Iterable[SparseCounts]") -> "SparseCounts":
+        """Add counts of the same order; they may share pixels."""
+        listed = [cls.empty(order), *parts]
+        joined = (
+            np.concatenate([getattr(part, name) for part in listed])
+            for name in ("pixel", "n_rows", "n_bytes")
+        )
+        return cls(order, *_add_up(*joined))
+
+    @classmethod
+    def empty(cls, order: int) -> "SparseCounts":
+        """Return the counts of no rows."""
+        none = np.zeros(0, dtype=np.int64)
+        return cls(order, none, none, none)
+
+    def degrade(self, order: int) -> "SparseCounts":
+        """Return the counts in larger pixels."""
+        pixel = self.pixel >> 2 * (self.order - order)
+        return SparseCounts(order, *_add_up(pixel, self.n_rows, self.n_bytes))
+
+    @property
+    def ranges(self) -> IntArray:
+        """Half-open ranges of order-29 indices that hold all rows, shape (k, 2)."""
+        shift = 2 * (HEALPIX_ORDER - self.order)
+        return merge_ranges(np.stack([self.pixel << shift, (self.pixel + 1) << shift], axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Counter:
+    """Counts the rows of one piece of the sky, in a task."""
+
+    source: CatalogLayout
+    order: int
+
+    def __call__(self, piece: tuple[int, int, float]) -> SparseCounts:
+        low, high, row_bytes = piece
+        rows = self.source.read(np.array([[low, high]], dtype=np.int64), [])
+        index = rows[HEALPIX_29.name].to_numpy()
+        pixel, n_rows = np.unique(index >> 2 * (HEALPIX_ORDER - self.order), return_counts=True)
+        n_bytes = np.ceil(n_rows * row_bytes).astype(np.int64)
+        return SparseCounts(self.order, pixel, n_rows.astype(np.int64), n_bytes)
+
+
+def count_rows(spark: SparkSession, source: CatalogLayout, order: int) -> tuple[SparseCounts, int]:
+    """Count the rows of a catalog in pixels of one order, in tasks that read its index.
+
+    Returns
+    -------
+    counts, n_unplaced
+        And the number of rows without a usable position.
+    """
+    source = source.refine()
+    pieces = _cut(source)
+    parts = run_tasks(spark, pieces, _Counter(source, order))
+    unplaced = sum(int(part.n_rows[part.pixel < 0].sum()) for part in parts)
+    placed = [
+        SparseCounts(order, *(values[part.pixel >= 0] for values in _columns(part)))
+        for part in parts
+    ]
+    return SparseCounts.sum(order, placed), unplaced
+
+
+def _columns(part: SparseCounts) -> tuple[IntArray, IntArray, IntArray]:
+    return part.pixel, part.n_rows, part.n_bytes
+
+
+def _add_up(pixel: IntArray, *values: IntArray) -> tuple[IntArray, ...]:
+    """Return the pixels, each once, with the sums of their values."""
+    found, place = np.unique(pixel, return_inverse=True)
+    sums = (np.zeros(len(found), dtype=np.int64) for _ in values)
+    added = []
+    for total, value in zip(sums, values, strict=True):
+        np.add.at(total, place, value)
+        added.append(total)
+    return (found.astype(np.int64), *added)
+
+
+def _cut(source: CatalogLayout) -> Sequence[tuple[int, int, float]]:
+    """Return pieces of the sky, as low and high index, with the bytes of a row in each."""
+    order = np.argsort(source.low, kind="stable")
+    low, n_rows, n_bytes = source.low[order], source.n_rows[order], source.n_bytes[order]
+    if len(low) == 0:
+        return []
+    number = np.cumsum(n_rows) // _ROWS_PER_PIECE
+    starts = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
+    # Entries that begin at one index cannot be parted.
+    starts = starts[np.append(True, low[starts][1:] != low[starts][:-1])]
+    widths = np.add.reduceat(n_bytes, starts) / np.maximum(1, np.add.reduceat(n_rows, starts))
+    bounds = np.maximum(low[starts], -1)
+    bounds[0] = min(int(bounds[0]), -1)
+    ends = np.append(bounds[1:], N_PIXELS_29)
+    return [
+        (int(a), int(b), float(width))
+        for a, b, width in zip(bounds, ends, widths, strict=True)
+        if a < b
+    ]

@@ -1,0 +1,126 @@
+"""Between Arrow and the arrays of the kernels: nested light curves in, feature columns out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ubspark.errors import SchemaError
+from ubspark.features.compute import FeatureTable
+from ubspark.features.segments import FloatArray
+from ubspark.timeseries import LightCurves
+
+__all__ = ["CurveColumns", "look_up", "split_by_epochs", "to_arrays", "to_light_curves"]
+
+
+@dataclass(frozen=True)
+class CurveColumns:
+    """Columns of a table of light curves: parallel lists, one row per object.
+
+    Attributes
+    ----------
+    time, flux, flux_error
+        Lists of numbers.
+    band
+        Lists of band names; None where all epochs are of one band.
+    """
+
+    time: str
+    flux: str
+    flux_error: str
+    band: str | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns."""
+        names = (self.time, self.flux, self.flux_error, self.band)
+        return tuple(name for name in names if name is not None)
+
+
+def to_light_curves(rows: pa.Table, columns: CurveColumns, bands: tuple[str, ...]) -> LightCurves:
+    """Return the light curves of rows of parallel lists.
+
+    Parameters
+    ----------
+    bands
+        Bands that count, in order; epochs of other bands get the code -1. Without a column of
+        bands, the one band of all epochs.
+
+    Raises
+    ------
+    SchemaError
+        If the lists of a row differ in length; a null list is an empty one.
+    """
+    lists = {name: _to_list(rows[name]) for name in columns.names}
+    offsets = _to_offsets(lists[columns.time])
+    for name, values in lists.items():
+        if not np.array_equal(_to_offsets(values), offsets):
+            row = int(np.argmax(_to_offsets(values) != offsets)) - 1
+            msg = (
+                f"Columns `{columns.time}` and `{name}` must hold lists of one length in each "
+                f"row; row {row} of a batch differs."
+            )
+            raise SchemaError(msg)
+    t, y, dy = (
+        _to_floats(lists[name].flatten())
+        for name in (columns.time, columns.flux, columns.flux_error)
+    )
+    band = np.zeros(t.size, dtype=np.int8)
+    if columns.band is not None:
+        band = _to_codes(lists[columns.band].flatten(), bands)
+    return LightCurves(offsets, t, y, dy, band, bands)
+
+
+def split_by_epochs(rows: pa.Table, time: str, n_epochs: int) -> Iterator[pa.Table]:
+    """Yield runs of rows of about so many epochs, at least one row each."""
+    lengths = pc.fill_null(pc.list_value_length(rows[time]), 0).to_numpy()
+    run = np.cumsum(lengths) // n_epochs
+    starts = np.flatnonzero(np.diff(run, prepend=-1))
+    for first, last in zip(starts, [*starts[1:], len(lengths)], strict=True):
+        yield rows.slice(first, last - first)
+
+
+def look_up(ids: pa.ChunkedArray, keys: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return for each id the first row that has it as its key, -1 where none has."""
+    found = pc.index_in(ids, value_set=_combine(keys).cast(ids.type))
+    return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)
+
+
+def to_arrays(found: FeatureTable, types: Sequence[str]) -> list[pa.Array]:
+    """Return the feature columns by their Arrow types; NaN becomes null."""
+    columns = zip(found.values.values(), types, strict=True)
+    return [
+        pa.array(values, pa.float64(), from_pandas=True).cast(pa.type_for_alias(kind))
+        for values, kind in columns
+    ]
+
+
+def _combine(values: pa.ChunkedArray) -> pa.Array:
+    combined = values.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _to_list(column: pa.ChunkedArray) -> pa.Array:
+    values = _combine(column)
+    if values.null_count == 0:
+        return values
+    # The span of a null list may hold values.
+    return pc.if_else(values.is_valid(), values, pa.scalar([], values.type))
+
+
+def _to_offsets(lists: pa.Array) -> NDArray[np.int64]:
+    offsets = np.asarray(lists.offsets.to_numpy(), dtype=np.int64)
+    return offsets - offsets[0] if len(offsets) else np.zeros(1, dtype=np.int64)
+
+
+def _to_floats(values: pa.Array) -> FloatArray:
+    found = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(found, dtype=np.float64)
+
+
+def _to_codes(names: pa.Array, bands: tuple[str, ...]) -> NDArray[np.int8]:
+    codes = pc.index_in(names, value_set=pa.array(bands, names.type))
+    return np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), dtype=np.int8)

@@ -1,0 +1,145 @@
+"""Where features meet Spark: a task reads its light curves and what is joined, and yields rows.
+
+No row passes through a shuffle or the JVM on its way in: a task opens the files itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+
+from ubspark.columns import HEALPIX_29
+from ubspark.crossmatch.plan import CatalogSource
+from ubspark.features.arrow import (
+    CurveColumns,
+    look_up,
+    split_by_epochs,
+    to_arrays,
+    to_light_curves,
+)
+from ubspark.features.compute import compute_features
+from ubspark.features.quality import FeatureQuality
+from ubspark.features.registry import Registry
+from ubspark.features.segments import FloatArray
+
+__all__ = ["STATUS", "FeatureTask", "JoinedTable", "create_task_frame"]
+
+#: Column of `ubspark.features.segments.STATUS_BITS`.
+STATUS = "feature_status"
+#: Epochs that are turned into features at a time: arrays of some tens of megabytes.
+_EPOCHS_PER_BATCH = 300_000
+
+
+@dataclass(frozen=True)
+class JoinedTable:
+    """A table whose rows are joined to the objects by id.
+
+    Its rows must have the ``_healpix_29`` of their object, as tables made from the light curves
+    or from the catalog of the objects have.
+
+    Attributes
+    ----------
+    id
+        Column of the object's id.
+    values
+        Input column of the kernels to column of this table.
+    payload
+        Columns of this table carried along, to their names in the output.
+    """
+
+    source: CatalogSource
+    id: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    payload: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class FeatureTask:
+    """What a Spark task runs: the cells of the task ids it is given, in sky order.
+
+    Attributes
+    ----------
+    cells
+        Half-open ranges of ``_healpix_29``, shape (k, 2); a task id is a row.
+    carried
+        Columns of the light curves carried along; the first is the id.
+    quantity
+        Stands for ``{y}`` in names.
+    """
+
+    source: CatalogSource
+    cells: NDArray[np.int64]
+    columns: CurveColumns
+    carried: tuple[str, ...]
+    joined: Mapping[str, JoinedTable]
+    registry: Registry
+    bands: tuple[str, ...]
+    quantity: str
+    is_magnitude: bool
+
+    def __post_init__(self) -> None:
+        """Start counting."""
+        self.summary = FeatureQuality()
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """Yield the rows of each cell."""
+        for batch in batches:
+            for cell in batch.column(0).to_pylist():
+                yield from self.compute_cell(self.cells[cell : cell + 1])
+
+    def compute_cell(self, ranges: NDArray[np.int64]) -> Iterator[pa.Table]:
+        """Yield the feature rows of the objects in some ranges of the index."""
+        rows = self.source.read(ranges, [*self.carried, *self.columns.names])
+        others = {name: self._read(other, ranges) for name, other in self.joined.items()}
+        for part in split_by_epochs(rows, self.columns.time, _EPOCHS_PER_BATCH):
+            yield self._compute(part, others)
+
+    def _read(self, other: JoinedTable, ranges: NDArray[np.int64]) -> pa.Table:
+        names = dict.fromkeys([other.id, *other.values.values(), *other.payload])
+        return other.source.read(ranges, list(names))
+
+    def _compute(self, rows: pa.Table, others: Mapping[str, pa.Table]) -> pa.Table:
+        ids = rows[self.carried[0]]
+        places = {name: look_up(ids, table[self.joined[name].id]) for name, table in others.items()}
+        values: dict[str, FloatArray] = {}
+        payload: dict[str, pa.ChunkedArray] = {}
+        for name, table in others.items():
+            place = places[name]
+            n = int(np.count_nonzero(place >= 0))
+            self.summary.joined[name] = self.summary.joined.get(name, 0) + n
+            for key, column in self.joined[name].values.items():
+                values[key] = _take_floats(table[column], place)
+            for column, shown in self.joined[name].payload.items():
+                payload[shown] = _take(table[column], place)
+        found = compute_features(
+            to_light_curves(rows, self.columns, self.bands),
+            self.registry,
+            bands=self.bands,
+            columns=values,
+            is_magnitude=self.is_magnitude,
+            quantity=self.quantity,
+        )
+        self.summary.add(found.values, found.status)
+        declared = self.registry.to_columns(self.bands, quantity=self.quantity)
+        features = to_arrays(found, [str(column.type) for column in declared])
+        kept = {name: rows[name] for name in dict.fromkeys([HEALPIX_29.name, *self.carried])}
+        names = [*kept, STATUS, *found.values, *payload]
+        status = pa.array(found.status, pa.int16())
+        return pa.table([*kept.values(), status, *features, *payload.values()], names=names)
+
+
+def create_task_frame(spark: SparkSession, n_cells: int) -> DataFrame:
+    """Return a DataFrame of cell numbers, one partition each."""
+    return spark.range(0, n_cells, 1, max(n_cells, 1))
+
+
+def _take(column: pa.ChunkedArray, place: NDArray[np.int64]) -> pa.ChunkedArray:
+    return column.take(pa.array(place, mask=place < 0))
+
+
+def _take_floats(column: pa.ChunkedArray, place: NDArray[np.int64]) -> FloatArray:
+    found = _take(column, place).cast(pa.float64()).to_numpy()
+    return np.ascontiguousarray(found, dtype=np.float64)

@@ -1,0 +1,301 @@
+"""The export job: a table becomes a folder of files for other tools and other places."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from ubspark.catalogs.catalog import Catalog, CatalogLayout
+from ubspark.catalogs.delta import TableVersion
+from ubspark.catalogs.export.origin import Origin
+from ubspark.catalogs.export.parquet_file import ParquetForm
+from ubspark.catalogs.export.rows import RowReader
+from ubspark.catalogs.export.shards import SHARD_FORMATS, ParquetShards, ShardWriter
+from ubspark.catalogs.export.staging import StagingFolder
+from ubspark.catalogs.export.written import WrittenFolder
+from ubspark.catalogs.hats import HatsCatalog
+from ubspark.catalogs.hats.java_properties import split_list
+from ubspark.catalogs.hats.stated import select_inherited
+from ubspark.catalogs.hats.writer import HatsForm, HatsWriter
+from ubspark.catalogs.kept_types import to_kept_schema
+from ubspark.catalogs.schema import TableSchema
+from ubspark.catalogs.selection import select_rows
+from ubspark.catalogs.sources.hats import HATS_PROPERTY
+from ubspark.columns import HEALPIX_29
+from ubspark.errors import ParameterError, SchemaError
+from ubspark.recipes.base import (
+    Fact,
+    JobInput,
+    JobResult,
+    OutputFolder,
+    Params,
+    Summary,
+    Workspace,
+)
+from ubspark.recipes.quantities import AngleArcsec
+
+__all__ = ["EXPORT", "Export", "ExportParams"]
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+#: Smaller than at level 1 by a tenth, and as fast; above, time grows faster than space falls.
+_ZSTD_LEVEL = 3
+Order = Annotated[int, Field(ge=0, le=29)]
+Rows = Annotated[int, Field(ge=1)]
+
+
+class ExportParams(Params):
+    """Parameters of the export job."""
+
+    format: Literal["hats", "parquet", "fits", "votable"]
+    #: Name of the catalog, and beginning of the names of files; by default that of the table.
+    name: Annotated[str, Field(pattern=_NAME)] | None = None
+    #: HATS refuses or leaves out rows without a usable position; other formats hold them.
+    bad_rows: Literal["leave_out", "error"] = "leave_out"
+    #: Largest number of rows of a partition or of a file.
+    max_rows: Rows = 1_000_000
+    #: Largest number of bytes of a partition, compressed; estimated beforehand.
+    max_bytes: Rows | None = None
+    row_group_rows: Rows = 65_536
+    compression: Literal["zstd", "snappy", "gzip", "lz4", "none"] = "zstd"
+    #: By default 3 for zstd, and what the codec itself takes for the others.
+    compression_level: int | None = None
+    #: HATS: ``object``, or ``source`` for detections; by default what the catalog was.
+    kind: Literal["object", "source"] | None = None
+    lowest_order: Order = 0
+    highest_order: Order = 10
+    #: HATS: how far margin caches reach, one for each; and columns that get an index.
+    margins: tuple[AngleArcsec, ...] = ()
+    indexes: tuple[str, ...] = ()
+    #: HATS: write ``per_partition_statistics.parquet``.
+    statistics: bool = False
+    #: HATS: further properties, such as ``obs_title``.
+    properties: dict[str, str] = Field(default_factory=dict)
+
+
+class Export:
+    """Write a table as a HATS catalog, or as Parquet, FITS or VOTable files."""
+
+    name = "export"
+    version = "1"
+    inputs: Mapping[str, str] = {"table": "table"}
+    outputs: Mapping[str, str] = {"folder": "folder"}
+    params = ExportParams
+
+    def resolve(self, inputs: Mapping[str, JobInput], params: ExportParams) -> ExportParams:
+        """Name the export, and check columns and orders."""
+        given = inputs["table"]
+        table = _table(given)
+        schema = _choose(given)
+        level = params.compression_level
+        if level is None and params.compression == "zstd":
+            level = _ZSTD_LEVEL
+        ParquetForm(params.compression, level).validate()
+        if params.format == "hats":
+            _validate_hats(params, schema, table)
+        else:
+            SHARD_FORMATS[params.format].validate(to_kept_schema(schema), table=given.short_name)
+        kind = params.kind or _find_kind(table)
+        name = params.name or given.short_name
+        return params.model_copy(
+            update={"name": name, "kind": kind, "compression_level": level}
+        )
+
+    def plan(
+        self, inputs: Mapping[str, JobInput], params: ExportParams, *, n_cells: int | None
+    ) -> list[Fact]:
+        """Say what would be read; the partitions are known when rows were counted."""
+        _ = n_cells
+        given = inputs["table"]
+        table = _table(given)
+        schema = _choose(given)
+        share = table.read_layout().refine().estimate_share(schema.names)
+        chosen = {"region": given.region, "where": given.where}
+        return [
+            Fact("table", str(table)),
+            *(Fact(key, str(value)) for key, value in chosen.items() if value),
+            Fact("format", params.format),
+            Fact("columns", len(schema.names)),
+            Fact("rows of the table", table.n_rows),
+            Fact("bytes to read, at most", round(share * table.n_bytes), "B"),
+            Fact("files, at least", -(-table.n_rows // params.max_rows)),
+        ]
+
+    def run(
+        self, inputs: Mapping[str, JobInput], params: ExportParams, workspace: Workspace
+    ) -> JobResult:
+        """Return the folder, written by tasks that read the table themselves."""
+        given = inputs["table"]
+
+        def write(staging: StagingFolder) -> WrittenFolder:
+            return _build_writer(given, params, staging.key).write(workspace.spark, staging)
+
+        def summarise(written: Mapping[str, Any]) -> Summary:
+            return _summarise(written["folder"], params)
+
+        return JobResult({"folder": OutputFolder(params.format, write)}, summarise)
+
+
+EXPORT = Export()
+
+
+def _table(given: JobInput) -> Catalog:
+    if given.table is None:
+        msg = f"`inputs.{given.name}` must name a table."
+        raise ParameterError(msg)
+    if not given.table.is_catalog:
+        msg = (
+            f"Table `{given.table.uri}` is not a catalog table: it has no `_healpix_29`. "
+            f"Make one of it with `ubspark ingest`."
+        )
+        raise SchemaError(msg)
+    return given.table
+
+
+def _choose(given: JobInput) -> TableSchema:
+    """Return the columns of the export: the index, the positions, and what is asked for."""
+    schema = _table(given).schema
+    if given.columns is None:
+        names = schema.names
+    else:
+        schema.validate_columns(given.columns, table=given.short_name)
+        ra, dec = _find_position(given)
+        names = (
+            *(name for name in (ra, dec) if name and name not in given.columns),
+            *given.columns,
+        )
+    return schema.select(dict.fromkeys([HEALPIX_29.name, *names]))
+
+
+def _find_position(given: JobInput) -> tuple[str | None, str | None]:
+    roles = _table(given).roles.override(given.roles)
+    return roles.get("ra"), roles.get("dec")
+
+
+def _validate_hats(params: ExportParams, schema: TableSchema, table: Catalog) -> None:
+    if params.lowest_order > params.highest_order:
+        msg = (
+            f"`params.lowest_order` must be at most `params.highest_order`, "
+            f"got {params.lowest_order} and {params.highest_order}."
+        )
+        raise ParameterError(msg)
+    schema.validate_columns(params.indexes, table=table.uri)
+    for column in params.indexes:
+        if pa.types.is_nested(schema[column].type):
+            msg = f"`params.indexes` cannot hold `{column}`, whose values are lists or structs."
+            raise ParameterError(msg)
+    if any(margin <= 0 for margin in params.margins):
+        msg = "`params.margins` must be larger than 0 arcsec."
+        raise ParameterError(msg)
+
+
+def _build_writer(given: JobInput, params: ExportParams, key: str) -> HatsWriter | ShardWriter:
+    table = _table(given)
+    schema = _choose(given)
+    ra, dec = _find_position(given)
+    source = select_rows(
+        table.read_layout(), region=given.region, condition=given.where, ra=ra, dec=dec
+    )
+    reader = _build_reader(source, schema, table)
+    origin = _describe_origin(given, key)
+    parquet = ParquetForm(params.compression, params.compression_level, params.row_group_rows)
+    if params.format != "hats":
+        shards = SHARD_FORMATS[params.format]
+        if isinstance(shards, ParquetShards):
+            shards = ParquetShards(parquet)
+        return ShardWriter(reader, params.format, shards, origin, str(params.name), params.max_rows)
+    if ra is None or dec is None:
+        msg = f"Table `{table.uri}` does not say which columns are its positions."
+        raise SchemaError(msg)
+    form = _build_form(params, table, schema, ra, dec)
+    return HatsWriter(reader, schema, form, parquet, origin)
+
+
+def _build_reader(source: CatalogLayout, schema: TableSchema, table: Catalog) -> RowReader:
+    id_column = table.roles.get("id")
+    sort = (id_column,) if id_column in schema.names else ()
+    # Nested values have no width of their own: the files tell what a row may take.
+    flat = sum(_width(column.type) for column in schema.columns)
+    stored = 4 * table.n_bytes / max(1, table.n_rows)
+    return RowReader(source, to_kept_schema(schema), max(flat, stored), tuple(filter(None, sort)))
+
+
+def _width(kind: pa.DataType) -> float:
+    try:
+        return float(kind.bit_width / 8 + 1)
+    except ValueError:
+        return 40.0
+
+
+def _build_form(
+    params: ExportParams, table: Catalog, schema: TableSchema, ra: str, dec: str
+) -> HatsForm:
+    inherited = _find_inherited(table)
+    inherited.pop("obs_collection", None)
+    for key in ("hats_cols_default", "hats_cols_survey_id"):
+        kept = [name for name in split_list(inherited.pop(key, None)) if name in schema]
+        inherited |= {key: " ".join(kept)} if kept else {}
+    stated = {}
+    if table.roles.epoch is not None:
+        stated["hats_coordinate_epoch"] = f"J{table.roles.epoch!r}"
+    identifier = table.roles.get("id")
+    if identifier in schema and "hats_cols_survey_id" not in inherited:
+        stated["hats_cols_survey_id"] = str(identifier)
+    return HatsForm(
+        name=str(params.name),
+        kind=str(params.kind),
+        ra=ra,
+        dec=dec,
+        max_rows=params.max_rows,
+        max_bytes=params.max_bytes,
+        lowest_order=params.lowest_order,
+        highest_order=params.highest_order,
+        margins_arcsec=params.margins,
+        indexes=params.indexes,
+        has_statistics=params.statistics,
+        refuse_unplaced=params.bad_rows == "error",
+        properties={**inherited, **stated, **params.properties},
+    )
+
+
+def _find_kind(table: Catalog) -> str:
+    """Return ``object``, or ``source`` where the rows come from such a catalog."""
+    if isinstance(table, HatsCatalog):
+        return "source" if table.properties.kind == "source" else "object"
+    properties = table.properties if isinstance(table, TableVersion) else {}
+    return properties.get(HATS_PROPERTY + "dataproduct_type", "object")
+
+
+def _find_inherited(table: Catalog) -> dict[str, str]:
+    """Return what the catalog behind a table said of itself, or the catalog that is copied."""
+    if isinstance(table, HatsCatalog):
+        return select_inherited(table.properties.entries)
+    if not isinstance(table, TableVersion):
+        return {}
+    return {
+        key.removeprefix(HATS_PROPERTY): value
+        for key, value in table.properties.items()
+        if key.startswith(HATS_PROPERTY) and not key.endswith(".dataproduct_type")
+    }
+
+
+def _describe_origin(given: JobInput, key: str) -> Origin:
+    table = _table(given)
+    chosen = {"region": given.region, "where": given.where}
+    selection = {name: str(value) for name, value in chosen.items() if value is not None}
+    identity = table.table_id if isinstance(table, TableVersion) else None
+    return Origin(str(table), identity, selection, key)
+
+
+def _summarise(written: WrittenFolder, params: ExportParams) -> Summary:
+    metrics = {
+        "rows": written.n_rows,
+        "rows_without_position": written.n_unplaced,
+        "files": len(written.files),
+    }
+    notes = []
+    if written.n_unplaced and params.format == "hats":
+        notes.append(
+            f"{written.n_unplaced} rows have no usable position; they are left out of the catalog."
+        )
+    return Summary(metrics, notes=notes)

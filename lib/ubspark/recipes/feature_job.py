@@ -1,0 +1,232 @@
+"""What a features job is to compute, found from its inputs and parameters."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+
+from ubspark.catalogs.catalog import Catalog
+from ubspark.catalogs.roles import CatalogRoles
+from ubspark.catalogs.schema import TableColumn, TableSchema
+from ubspark.columns import HEALPIX_29
+from ubspark.errors import ParameterError, SchemaError
+from ubspark.features import Registry, load_registry
+from ubspark.features.arrow import CurveColumns
+from ubspark.features.segments import STATUS_BITS
+from ubspark.features.spark import STATUS
+from ubspark.recipes.base import JobInput, Params
+from ubspark.recipes.pair_table import get_table
+
+__all__ = ["FeatureJob", "FeaturesParams", "validate_names"]
+
+#: Where each value that is joined to an object stands by default: the role, then names.
+_VALUES = {
+    "period": ("period",),
+    "parallax": ("parallax",),
+    "parallax_error": ("parallax_error", "e_plx"),
+    "pmra": ("pmra",),
+    "pmdec": ("pmdec",),
+    "phot_mag": ("phot_g_mean_mag",),
+}
+#: Values that are also roles of a column.
+_ROLES = frozenset({"parallax", "pmra", "pmdec"})
+#: Name of the object's id in a joined table, where it is not that of the light curves.
+_MATCH_ID = "left_id"
+
+
+class FeaturesParams(Params):
+    """Parameters of the features job."""
+
+    #: Bands, in the order of the columns; the one band where the light curves have no column of
+    #: bands.
+    bands: tuple[str, ...]
+    #: Feature sets; all default ones whose columns are there where None.
+    sets: tuple[str, ...] | None = None
+    #: Feature sets of your own, each ``module:name``.
+    own: tuple[str, ...] = ()
+    #: Word for the measured quantity in column names; by default that of the flux column.
+    quantity: str | None = None
+    #: Whether values are magnitudes; by default what the unit of the flux column says.
+    is_magnitude: bool | None = None
+    #: Columns of joined tables by what they mean (``phot_mag: matches.phot_g_mean_mag``), where
+    #: roles and names do not say it.
+    values: dict[str, str] | None = None
+    #: Version of the feature registry; set when the job is frozen.
+    registry: str | None = None
+
+
+@dataclass(frozen=True)
+class FeatureJob:
+    """The inputs and parameters of a features job, looked at together."""
+
+    inputs: Mapping[str, JobInput]
+    params: FeaturesParams
+
+    @cached_property
+    def table(self) -> Catalog:
+        """The table of light curves."""
+        return get_table(self.inputs["lightcurves"])
+
+    @cached_property
+    def roles(self) -> CatalogRoles:
+        """What its columns stand for."""
+        return self.table.roles.override(self.inputs["lightcurves"].roles)
+
+    @cached_property
+    def curves(self) -> CurveColumns:
+        """The columns of the lists, checked."""
+        found = {role: self.roles.get(role) for role in ("time", "flux", "flux_error", "band")}
+        for role in ("time", "flux", "flux_error"):
+            if found[role] is None:
+                msg = (
+                    f"The light curves `{self.table.uri}` have no column of role `{role}`. Set "
+                    f"`inputs.lightcurves.roles.{role}`."
+                )
+                raise SchemaError(msg)
+        for role, column in found.items():
+            if column is not None:
+                self._validate_list(column, role)
+        if found["band"] is None and len(self.params.bands) != 1:
+            msg = (
+                "The light curves have no column of role `band`, so `params.bands` must name "
+                f"the one band of all epochs, got {len(self.params.bands)} bands."
+            )
+            raise ParameterError(msg)
+        time, flux, error, band = (found[r] for r in ("time", "flux", "flux_error", "band"))
+        return CurveColumns(str(time), str(flux), str(error), band)
+
+    @cached_property
+    def carried(self) -> tuple[str, ...]:
+        """The columns of the light curves that the output keeps: id, position, what was asked."""
+        if self.roles.get("id") is None:
+            msg = f"The light curves `{self.table.uri}` have no column of role `id`."
+            raise SchemaError(msg)
+        names = [self.roles[role] for role in ("id", "ra", "dec") if self.roles.get(role)]
+        asked = self.inputs["lightcurves"].columns or ()
+        self.table.schema.validate_columns([*names, *asked], table=self.table.uri)
+        return tuple(dict.fromkeys([*names, *asked]))
+
+    @cached_property
+    def others(self) -> dict[str, Catalog]:
+        """The joined tables."""
+        return {k: get_table(v) for k, v in self.inputs.items() if k != "lightcurves"}
+
+    @cached_property
+    def values(self) -> dict[str, tuple[str, str]]:
+        """For each value that is joined, the input and the column that have it."""
+        found = {}
+        for value, names in _VALUES.items():
+            for name, table in self.others.items():
+                roles = table.roles.override(self.inputs[name].roles)
+                for column in (roles.get(value) if value in _ROLES else None, *names):
+                    if column in table.schema and value not in found:
+                        found[value] = (name, str(column))
+        for value, place in (self.params.values or {}).items():
+            name, _, column = place.partition(".")
+            if name not in self.others:
+                msg = (
+                    f"`params.values.{value}` must be written `input.column` with an input of "
+                    f"the job ({', '.join(self.others) or 'none is joined'}), got `{place}`."
+                )
+                raise ParameterError(msg)
+            self.others[name].schema.validate_columns([column], table=name)
+            found[value] = (name, column)
+        return found
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The sets to compute."""
+        known = load_registry(self.params.own)
+        return known.select(self.params.sets, columns=self.values)
+
+    @property
+    def quantity(self) -> str:
+        """The word for the measured quantity."""
+        return self.params.quantity or self.curves.flux
+
+    @property
+    def unit(self) -> str | None:
+        """The unit of the values."""
+        return self.table.schema[self.curves.flux].unit
+
+    def find_is_magnitude(self) -> bool:
+        """Return whether values are magnitudes, as the file or the unit says.
+
+        Raises
+        ------
+        ParameterError
+            If neither does.
+        """
+        if self.params.is_magnitude is not None:
+            return self.params.is_magnitude
+        unit = self.unit
+        if unit is None:
+            msg = (
+                f"Column `{self.curves.flux}` has no unit; say whether its values are magnitudes "
+                f"with `params.is_magnitude`."
+            )
+            raise ParameterError(msg)
+        return "mag" in unit.lower()
+
+    def find_id(self, name: str) -> str:
+        """Return the column of a joined table that has the id of the objects."""
+        table, own = self.others[name], self.carried[0]
+        role = table.roles.override(self.inputs[name].roles).get("id")
+        for column in (role, own, _MATCH_ID):
+            if column is not None and column in table.schema:
+                return column
+        msg = f"Table `{table.uri}` has no column `{own}` to join by. Set `inputs.{name}.roles.id`."
+        raise SchemaError(msg)
+
+    def find_payload(self, name: str) -> dict[str, str]:
+        """Return the columns asked for of a joined table, and their names in the output."""
+        asked = self.inputs[name].columns or ()
+        self.others[name].schema.validate_columns(asked, table=name)
+        return {column: f"{column}_{name}" for column in asked}
+
+    def describe(self) -> TableSchema:
+        """Return the schema of the feature table."""
+        own = self.table.schema
+        columns = [TableColumn.from_vocabulary(HEALPIX_29)]
+        columns += [own[name] for name in self.carried if name != HEALPIX_29.name]
+        bits = "; ".join(f"{bit}: {meaning}" for bit, meaning in STATUS_BITS.items())
+        text = f"Bits of what the light curve was like: {bits}"
+        columns.append(TableColumn(STATUS, pa.int16(), False, None, "meta.code.status", text))
+        declared = self.registry.to_columns(
+            self.params.bands, quantity=self.quantity, unit=self.unit
+        )
+        columns += [TableColumn.from_vocabulary(column) for column in declared]
+        for name, table in self.others.items():
+            for column, shown in self.find_payload(name).items():
+                columns.append(table.schema[column].rename(shown))
+        validate_names([column.name for column in columns])
+        return TableSchema(tuple(columns))
+
+    def _validate_list(self, column: str, role: str) -> None:
+        self.table.schema.validate_columns([column], table=self.table.uri)
+        kind = self.table.schema[column].type
+        if not pa.types.is_list(kind):
+            msg = (
+                f"Column `{column}` of role `{role}` must hold lists, one entry per epoch, got "
+                f"{kind}."
+            )
+            raise SchemaError(msg)
+
+
+def validate_names(names: Sequence[str]) -> None:
+    """Refuse names that a table could not tell apart.
+
+    Raises
+    ------
+    SchemaError
+        For the first name that another one equals but for case.
+    """
+    lower = [name.lower() for name in names]
+    for name in names:
+        if lower.count(name.lower()) > 1:
+            msg = (
+                f"Two columns or bands would be named `{name}`; names must differ by more than "
+                f"case."
+            )
+            raise SchemaError(msg)

@@ -1,0 +1,120 @@
+"""The output folders of a run: what is there before, writing, publishing."""
+
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from ubspark.catalogs.export.manifest import (
+    Manifest,
+    compute_digest,
+    is_export,
+    read_manifest,
+    write_manifest,
+)
+from ubspark.catalogs.export.staging import StagingFolder
+from ubspark.catalogs.export.verify import verify_export
+from ubspark.catalogs.export.written import WrittenFolder
+from ubspark.errors import ConflictError, UbsparkError
+from ubspark.lineage.commits import build_commit_record
+from ubspark.lineage.tracking import FolderRecord
+from ubspark.recipes.base import OutputFolder
+from ubspark.runtime.freeze import PreparedJob
+from ubspark.runtime.progress import show_tasks
+
+__all__ = ["find_folder", "publish_folder", "validate_folder", "write_folder"]
+
+
+def validate_folder(job: PreparedJob, name: str) -> None:
+    """Refuse a place that holds what the mode does not allow to change.
+
+    Raises
+    ------
+    ConflictError
+        If it does.
+    """
+    target, mode = Path(job.get_output_uri(name)), job.spec.outputs[name]["mode"]
+    in_the_way = [path for path in (target, *target.parents) if path.is_file()]
+    if in_the_way:
+        msg = f"`outputs.{name}.path` is `{target}`, but `{in_the_way[0]}` is a file."
+        raise ConflictError(msg)
+    if not target.exists() or not any(target.iterdir()):
+        return
+    if not is_export(target):
+        msg = f"`{target}` is not empty and no export of ubspark; choose another folder."
+        raise ConflictError(msg)
+    if mode == "error" and _find(str(target), key=job.spec.key, output=name) is None:
+        msg = (
+            f"`{target}` holds another export. Choose another folder, or set "
+            f"`outputs.{name}.mode` to overwrite."
+        )
+        raise ConflictError(msg)
+
+
+def write_folder(
+    job: PreparedJob, name: str, folder: OutputFolder, spark: SparkSession
+) -> WrittenFolder:
+    """Write the data files of an export beside its place; those of an earlier attempt stay."""
+    staging = _get_staging(job, name)
+    with staging.hold(), show_tasks(spark, f"{job.spec.job}: {name}"):
+        staging.remove_leftovers()
+        return folder.write(staging)
+
+
+def publish_folder(
+    job: PreparedJob, name: str, written: WrittenFolder, *, run_id: str
+) -> FolderRecord:
+    """Write the last files and the manifest, and rename the folder to its place."""
+    staging = _get_staging(job, name)
+    with staging.hold():
+        files = (*written.files, *written.seal(run_id))
+        record = build_commit_record(
+            job.spec, run_id=run_id, output=name, digest=compute_digest(files)
+        )
+        manifest = Manifest(written.kind, files, record, written.n_rows)
+        write_manifest(staging.files, manifest)
+        uri, mode = job.get_output_uri(name), job.spec.outputs[name]["mode"]
+        # An equal export is there only where it is damaged, or made again on purpose.
+        is_own = _find(uri, key=job.spec.key, output=name) is not None
+        staging.publish(replace=mode == "overwrite" or is_own)
+    return _describe(uri, manifest)
+
+
+def find_folder(
+    uri: str, *, output: str, key: str | None = None, run: str | None = None
+) -> tuple[str, FolderRecord] | None:
+    """Return the run of the export at a place, and its record, if it is of this key or run.
+
+    An export that lacks a file, or has one that was cut, counts as none.
+    """
+    manifest = _find(uri, key=key, run=run, output=output)
+    if manifest is None or not verify_export(Path(uri), sizes_only=True).is_good:
+        return None
+    return str(manifest.record.get("run")), _describe(uri, manifest)
+
+
+def _find(
+    uri: str, *, output: str, key: str | None = None, run: str | None = None
+) -> Manifest | None:
+    """Return the manifest at a place, if it is of this key or run."""
+    try:
+        manifest = read_manifest(Path(uri))
+    except UbsparkError:
+        return None
+    asked = {"key": key, "run": run, "output": output}
+    is_it = all(wanted in (None, manifest.record.get(fact)) for fact, wanted in asked.items())
+    return manifest if is_it else None
+
+
+def _get_staging(job: PreparedJob, name: str) -> StagingFolder:
+    return StagingFolder(Path(job.get_output_uri(name)), job.spec.key)
+
+
+def _describe(uri: str, manifest: Manifest) -> FolderRecord:
+    return FolderRecord(
+        uri=uri,
+        kind=manifest.kind,
+        digest=manifest.digest,
+        n_rows=manifest.n_rows,
+        n_bytes=manifest.n_bytes,
+        n_files=len(manifest.files),
+    )

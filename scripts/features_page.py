@@ -1,0 +1,149 @@
+"""Write the page of features, docs/features.md, from the registry to standard output."""
+
+from collections.abc import Iterator
+
+from ubspark.features import DEFAULT_FEATURES
+from ubspark.features.registry import Feature, FeatureSet
+from ubspark.features.segments import STATUS_BITS
+
+_INTRO = """\
+# Features
+
+A feature table has one row per object: what its light curves, its period and its crossmatch say,
+as numbers. This page is made from the registry in `ubspark.features`; the same declarations give
+the table's columns, their comments and the JSON dictionary
+(`DEFAULT_FEATURES.to_dictionary()`).
+
+## Names
+
+Features of a band are columns `{band}_{name}`, such as `r_psfFluxMean`; those of two neighbouring
+bands `{name}_{band}_{band}`, such as `color_median_g_r`; those of an object have the name alone.
+In names and units below, `{y}` is the measured quantity: `psfFlux` in nJy unless the job says
+otherwise, such as `mag` in mag. Names and definitions are Rubin's DiaObject ones where Rubin has
+the statistic; `light-curve` gives the name by which that package has the same number.
+
+## Rules
+
+- An epoch counts if its time and its value are finite. An error that is not finite and positive is
+  unknown: such an epoch takes no part in features that weigh by errors.
+- Epochs are ordered by time first, then value, then error; the order they came in does not matter.
+- A feature is NaN where the band has fewer usable epochs than the column *n* says, where fewer
+  than that have usable errors if it weighs by them, and where its definition says so. No other
+  value stands for "undefined".
+- Each row has the number of usable epochs per band, `{band}_n_epochs`, and a `feature_status`:
+
+| bit | meaning |
+|---|---|
+"""
+
+_DIFFERENCES = """
+## Where numbers differ from their sources
+
+- `{y}LinearSlope`, `{y}LinearIntercept`: Rubin divides times in double precision by errors in
+  single precision, which moves each time by up to 0.004 d. On Data Preview 1 its own formula in
+  single precision gives the published slope in 30 of 30 object-bands with two epochs or more, and
+  in double precision ours; 26 of the 30 published ones differ from ours by more than 1e-4, some
+  by their sign. All other statistics equal the published ones in 110 of 110 object-bands.
+- `magnitude_percentage_ratio_40_5`, `percent_difference_magnitude_percentile_5`: light-curve holds
+  the shares 0.4 and 0.05 in single precision, so the two agree to 1e-5 or so.
+- `chi2_pvar`: light-curve gives 0 below about 1e-16.
+- `{y}MaxSlope`, `maximum_slope`, `eta_e`: two epochs at one time have no slope here; Rubin's is
+  infinite.
+- `{y}StetsonJ`: the iteration for its mean stops at a change of 1e-6 in the unit of the values, as
+  Rubin's does, so J depends on the unit in about the sixth digit.
+
+## Features of your own
+
+A set is a vectorised kernel with the declarations of its columns. The kernel gets all light curves
+of a batch cut by band (`ubspark.features.BandCurves`: segment `i * n_bands + k` is object `i` in
+band `k` and owns the epochs `offsets[s]:offsets[s + 1]` of `t`, `y`, `dy`, `y_sorted`) and returns
+one row per segment and one column per feature. Put this into `my_features.py`, where Python finds
+it:
+
+```python
+import numpy as np
+
+from ubspark.features import Feature, FeatureInputs, FeatureSet
+
+
+def compute_share_of_faint(inputs: FeatureInputs) -> np.ndarray:
+    curves = inputs.curves
+    total = np.concatenate([[0.0], np.cumsum(curves.y < 0.0)])
+    n_faint = total[curves.offsets[1:]] - total[curves.offsets[:-1]]
+    n = np.diff(curves.offsets)
+    return np.divide(n_faint, n, out=np.full(n.size, np.nan), where=n > 0)[:, None]
+
+
+FAINT = FeatureSet(
+    name="faint",
+    scope="band",
+    features=(
+        Feature(
+            name="share_of_negative",
+            unit=None,
+            ucd="stat.value",
+            definition="Share of values below zero",
+            reference="A. N. Author 2026",
+            min_epochs=5,
+        ),
+    ),
+    kernel=compute_share_of_faint,
+)
+```
+
+In Python, `load_registry(["my_features:FAINT"])` is the registry with the set behind ours; pass it
+to `compute_features`. A set may read columns that are joined to the objects
+(`needs=("period",)`, then `inputs.columns["period"]`) and features of sets before it
+(`uses=("amplitude",)`, then `inputs.computed["amplitude"]`, one column per band). Its declarations
+are part of the registry's version. A kernel must treat each segment by itself, or the rows will
+depend on how objects were batched.
+"""
+
+
+def compose_page() -> Iterator[str]:
+    """Yield the lines of the page."""
+    yield _INTRO.rstrip("\n")
+    for bit, meaning in STATUS_BITS.items():
+        yield f"| {bit} | {meaning} |"
+    yield from _DIFFERENCES.rstrip("\n").split("\n")
+    yield ""
+    yield f"## Registry, version `{DEFAULT_FEATURES.version}`"
+    for part in DEFAULT_FEATURES:
+        yield from compose_set(part)
+
+
+def compose_set(part: FeatureSet) -> Iterator[str]:
+    """Yield the table of one set."""
+    what = {"band": "each band", "pair": "each two neighbouring bands", "object": "each object"}
+    needs = f" Needs the joined columns {_list_code(part.needs)}." if part.needs else ""
+    yield ""
+    yield f"### `{part.name}`"
+    yield ""
+    yield f"One value for {what[part.scope]}.{needs}"
+    yield ""
+    yield "| name | unit | n | definition | reference | UCD | light-curve |"
+    yield "|---|---|---|---|---|---|---|"
+    yield from (compose_row(feature) for feature in part.features)
+
+
+def compose_row(feature: Feature) -> str:
+    """Return the row of one feature."""
+    peer = f"`{feature.peer}`" if feature.peer else ""
+    cells = (
+        f"`{feature.name}`",
+        feature.unit or "",
+        str(feature.min_epochs),
+        feature.definition,
+        feature.reference,
+        feature.ucd,
+        peer,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _list_code(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    print("\n".join(compose_page()))  # noqa: T201

@@ -1,0 +1,175 @@
+"""Parquet, FITS and VOTable files: read back by other tools, every value, unit and UCD."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from astropy.io.votable import parse_single_table
+from astropy.table import Table
+
+from ubspark.catalogs.export.manifest import CHECKSUM_FILE, read_manifest
+from ubspark.catalogs.export.shards import plan_shards
+from ubspark.catalogs.hats.counts import SparseCounts
+from ubspark.errors import SchemaError
+
+pytestmark = pytest.mark.spark
+
+Place = Any
+Made = Callable[[str], list[Path]]
+FLAT = ["id", "ra", "dec", "mag", "pmra", "n_obs", "is_variable", "name", "seen", "big"]
+
+
+@pytest.fixture(scope="module")
+def made(workplace: Place) -> Made:
+    """Exports the table once in each format, and returns its files."""
+
+    def export(kind: str) -> list[Path]:
+        folder = Path(workplace.folder / f"shards_{kind}")
+        workplace.export(folder, format=kind, max_rows=700)
+        suffix = {"parquet": ".parquet", "fits": ".fits", "votable": ".vot"}[kind]
+        return sorted(folder.glob(f"*{suffix}"))
+
+    return export
+
+
+def test_parquet_keeps_everything(
+    made: Made, expected: pa.Table, assert_same: Callable[..., None]
+) -> None:
+    files = made("parquet")
+    rows = pa.concat_tables([pq.read_table(file) for file in files])
+    assert_same(rows.select(expected.column_names), expected)
+    assert rows.schema.names[0] == "_healpix_29"
+    assert rows.schema.field("pmra").metadata[b"unit"] == b"mas/yr"
+    assert rows.schema.field("big").type == pa.decimal128(20, 0)
+    metadata = pq.read_metadata(files[0]).metadata
+    assert metadata[b"ubspark_table"].endswith(b"/stars@v0")
+    assert b"ubspark_run_key" in metadata
+
+
+@pytest.mark.parametrize("kind", ["parquet", "fits", "votable"])
+def test_files_follow_the_sky_and_hold_no_more_than_asked(made: Made, kind: str) -> None:
+    files = made(kind)
+    manifest = read_manifest(files[0].parent)
+    assert [file.path for file in manifest.files] == [file.name for file in files]
+    counts = [file.n_rows for file in manifest.files]
+    assert sum(counts) == manifest.n_rows == 3000
+    # The first holds the rows without a position.
+    assert counts[0] == 5
+    assert max(counts) <= 700
+    assert len(counts) <= 8
+
+
+def test_fits_holds_values_units_and_nulls(made: Made, expected: pa.Table) -> None:
+    tables = [Table.read(file, character_as_bytes=False) for file in made("fits")]
+    rows = {row["id"]: (table, i) for table in tables for i, row in enumerate(table)}
+    assert len(rows) == expected.num_rows
+    for wanted in expected.to_pylist():
+        table, i = rows[wanted["id"]]
+        for name in ("ra", "mag", "pmra", "n_obs", "is_variable"):
+            assert same(table[name][i], wanted[name]), (name, wanted["id"])
+        assert str(table["name"][i]).strip("-") == (wanted["name"] or "")
+        assert table["seen"][i] == wanted["seen"].strftime("%Y-%m-%dT%H:%M:%S.%f")
+        assert table["big"][i] == str(wanted["big"])
+        assert table["curve_mjd"][i].tolist() == wanted["curve"]["mjd"]
+        assert table["curve_band"][i].tolist() == wanted["curve"]["band"]
+    assert str(tables[0]["pmra"].unit) == "mas / yr"
+    assert tables[0]["mag"].unit == "mag"
+
+
+def same(found: Any, wanted: Any) -> bool:
+    if wanted is None:
+        return found is np.ma.masked or bool(np.isnan(found))
+    return bool(found == wanted) or (wanted != wanted and (found is np.ma.masked or found != found))
+
+
+def test_fits_file_is_sound_and_says_where_it_comes_from(made: Made) -> None:
+    for file in made("fits"):
+        with fits.open(file, checksum=True) as hdus:
+            hdus.verify("exception")
+            header = hdus[1].header
+            names = [header[f"TTYPE{i}"] for i in range(1, header["TFIELDS"] + 1)]
+            at = names.index("id") + 1
+            assert header[f"TUCD{at}"] == "meta.id;meta.main"
+            assert header[f"TCOMM{names.index('mag') + 1}"] == "G, Vega"
+            assert any("/stars@v0" in line for line in unfold(header["HISTORY"]))
+
+
+def unfold(history: Any) -> list[str]:
+    return ["".join(history)]
+
+
+def test_votable_holds_values_units_and_nulls(made: Made, expected: pa.Table) -> None:
+    wanted = {row["id"]: row for row in expected.to_pylist()}
+    for file in made("votable"):
+        table = parse_single_table(file)
+        found = table.array
+        for i, own in enumerate(found["id"].tolist()):
+            row = wanted.pop(own)
+            for name in ("ra", "mag", "pmra", "n_obs", "is_variable"):
+                assert same(found[name][i], row[name]), (name, own)
+            if row["name"] is not None:
+                assert found["name"][i] == row["name"]
+            assert found["seen"][i] == row["seen"].strftime("%Y-%m-%dT%H:%M:%S.%f")
+            assert found["big"][i] == str(row["big"])
+            assert np.asarray(found["curve_mjd"][i]).tolist() == row["curve"]["mjd"]
+        field = table.get_field_by_id_or_name("ra")
+        assert (str(field.unit), field.ucd) == ("deg", "pos.eq.ra")
+        assert table.get_field_by_id_or_name("mag").description == "G, Vega"
+    assert not wanted
+
+
+@pytest.mark.parametrize("kind", ["parquet", "fits", "votable"])
+def test_ingest_takes_the_files_back(
+    workplace: Place, made: Made, kind: str, expected: pa.Table
+) -> None:
+    files = made(kind)
+    table = f"back_{kind}"
+    workplace.ingest(files[0].parent, table, roles={"id": "id"})
+    rows = workplace.stars.to_dataset().to_table(columns=FLAT)
+    from ubspark.catalogs.delta import open_table
+
+    back = open_table(str(workplace.home.warehouse / table))
+    again = back.to_dataset().to_table(columns=FLAT)
+    for name in ("ra", "mag", "n_obs", "pmra"):
+        ours, theirs = (t.sort_by("id")[name].to_pylist() for t in (rows, again))
+        assert [v if v == v else None for v in ours] == [v if v == v else None for v in theirs]
+    assert back.schema["mag"].unit == "mag"
+    assert back.schema["ra"].ucd == "pos.eq.ra"
+
+
+def test_sums_are_those_that_coreutils_compute(made: Made) -> None:
+    folder = made("parquet")[0].parent
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", CHECKSUM_FILE], cwd=folder, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["fits", "votable"])
+def test_column_that_the_format_cannot_hold_is_named(
+    workplace: Place, tmp_path: Path, kind: str
+) -> None:
+    odd = pa.table({"id": [1], "ra": [10.0], "dec": [20.0], "tags": [["a", "b"]]})
+    pq.write_table(odd, tmp_path / "odd.parquet")
+    workplace.ingest(tmp_path / "odd.parquet", f"odd_{kind}", roles={"id": "id"})
+    with pytest.raises(SchemaError, match=r"Column `tags` of `odd_\w+` has type list<.*>, which"):
+        workplace.export(tmp_path / "out", table=f"odd_{kind}", format=kind)
+    workplace.export(tmp_path / "out", table=f"odd_{kind}", format=kind, columns=["id"])
+    assert (tmp_path / "out").is_dir()
+
+
+def test_shards_are_runs_of_whole_pixels() -> None:
+    counts = SparseCounts(1, np.array([3, 4, 9, 40]), np.array([5, 6, 20, 1]), np.zeros(4, int))
+    shards = plan_shards(counts, 2, max_rows=11)
+    assert [shard.n_rows for shard in shards] == [2, 11, 20, 1]
+    assert shards[0].low, shards[0].high == (-1, 0)
+    edges = [(shard.low, shard.high) for shard in shards[1:]]
+    assert edges[0][0] == 0
+    assert all(a[1] == b[0] for a, b in zip(edges, edges[1:], strict=False))
+    assert edges[-1][1] == 12 << 58

@@ -1,0 +1,240 @@
+"""The features job: light curves and joined tables become one versioned row per object."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from ubspark.catalogs.delta import open_table
+from ubspark.errors import ParameterError, SchemaError
+from ubspark.features import DEFAULT_FEATURES, compute_features
+from ubspark.runtime.config import parse_job
+from ubspark.runtime.home import Home
+from ubspark.runtime.run_job import plan_job, run_job
+from ubspark.sky.healpix import compute_healpix_29
+from ubspark.timeseries import LightCurves
+
+pytestmark = pytest.mark.spark
+
+BANDS = ("g", "r")
+N = 60
+ROLES = {
+    "id": "objectId",
+    "ra": "ra",
+    "dec": "dec",
+    "time": "mjd",
+    "flux": "mag",
+    "flux_error": "magErr",
+    "band": "band",
+}
+
+
+@pytest.fixture(scope="module")
+def curves() -> LightCurves:
+    rng = np.random.default_rng(11)
+    sizes = rng.integers(0, 60, N)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    t = np.concatenate([np.sort(rng.uniform(59_000, 59_500, size)) for size in sizes])
+    y = 17 + 0.3 * np.sin(2 * np.pi * t / 2.5) + rng.normal(0, 0.05, t.size)
+    band = rng.integers(0, 2, t.size).astype(np.int8)
+    return LightCurves(offsets, t, y, rng.uniform(0.02, 0.08, t.size), band, BANDS)
+
+
+@pytest.fixture(scope="module")
+def positions() -> dict[str, Any]:
+    rng = np.random.default_rng(5)
+    ra, dec = rng.uniform(0, 360, N), rng.uniform(-60, 60, N)
+    index = compute_healpix_29(ra, dec)
+    order = np.argsort(index)
+    return {
+        "_healpix_29": index[order],
+        "objectId": order + 100,
+        "ra": ra[order],
+        "dec": dec[order],
+    }
+
+
+@pytest.fixture(scope="module")
+def tables(
+    spark: SparkSession,
+    tmp_path_factory: pytest.TempPathFactory,
+    curves: LightCurves,
+    positions: dict[str, Any],
+) -> Home:
+    """A home with tables of light curves, periods and matches; tests must not change them."""
+    home = Home(tmp_path_factory.mktemp("features"))
+    home.validate_writable()
+    names = pa.array(BANDS).take(pa.array(curves.band))
+    parts = {"mjd": curves.t, "mag": curves.y, "magErr": curves.dy, "band": names}
+    offsets = pa.array(curves.offsets.astype(np.int32))
+    nested = {
+        name: pa.ListArray.from_arrays(offsets, pa.array(values)) for name, values in parts.items()
+    }
+    save(spark, home, "curves", pa.table({**positions, **nested}), ROLES, {"mag": "mag"})
+    some = pa.table(positions).slice(0, 40).select(["_healpix_29", "objectId"])
+    periods = some.append_column("period", pa.array(np.full(40, 2.5)))
+    periods = periods.append_column("power", pa.array(np.linspace(0, 1, 40)))
+    save(spark, home, "periods", periods, {"id": "objectId"}, {"period": "d"})
+    columns = {
+        "_healpix_29": positions["_healpix_29"],
+        "left_id": positions["objectId"],
+        "parallax": np.full(N, 2.0),
+        "parallax_error": np.full(N, 0.1),
+        "phot_g_mean_mag": np.full(N, 12.0),
+        "pmra": np.full(N, 3.0),
+        "pmdec": np.full(N, -4.0),
+    }
+    save(spark, home, "matches", pa.table(columns), {"id": "left_id"}, {})
+    return home
+
+
+def save(
+    spark: SparkSession,
+    home: Home,
+    name: str,
+    rows: pa.Table,
+    roles: dict[str, str],
+    units: dict[str, str],
+) -> None:
+    place = Path(home.warehouse) / name
+    frame = spark.createDataFrame(rows.to_pandas())
+    for column, unit in units.items():
+        frame = frame.withMetadata(column, {"unit": unit})
+    frame.coalesce(2).write.format("delta").save(str(place))
+    properties = ", ".join(f"'ubspark.role.{role}' = '{column}'" for role, column in roles.items())
+    spark.sql(f"ALTER TABLE delta.`{place}` SET TBLPROPERTIES ({properties})")
+
+
+def run(
+    home: Home, spark: SparkSession, output: str, inputs: tuple[str, ...] = (), **params: Any
+) -> Any:
+    return run_job(configure(output, inputs, **params), home=home, spark=spark)
+
+
+def configure(output: str, inputs: tuple[str, ...] = (), cells: int = 3, **params: Any) -> Any:
+    content = {
+        "job": "features",
+        "inputs": {"lightcurves": {"table": "curves"}, **{n: {"table": n} for n in inputs}},
+        "params": {"bands": list(BANDS), **params},
+        "outputs": {"features": {"table": output}},
+        "resources": {"cells": cells},
+    }
+    return parse_job(content)
+
+
+def read(home: Home, name: str) -> pa.Table:
+    table = open_table(str(Path(home.warehouse) / name)).to_dataset().to_table()
+    return table.sort_by("objectId")
+
+
+def test_rows_are_those_of_the_kernels(
+    tables: Home, spark: SparkSession, curves: LightCurves, positions: dict[str, Any]
+) -> None:
+    outcome = run(tables, spark, "plain")
+    rows = read(tables, "plain")
+    order = np.argsort(positions["objectId"])
+    registry = DEFAULT_FEATURES.select(columns=())
+    expected = compute_features(curves, registry, is_magnitude=True, quantity="mag")
+    assert rows["objectId"].to_pylist() == positions["objectId"][order].tolist()
+    assert rows["feature_status"].to_pylist() == expected.status[order].tolist()
+    for name, values in expected.values.items():
+        found = rows[name].cast(pa.float64()).to_numpy()
+        kept = values[order].astype(rows.schema.field(name).type.to_pandas_dtype())
+        np.testing.assert_array_equal(found, kept, err_msg=name)
+    assert outcome.record.metrics["objects"] == N
+    assert outcome.record.metrics["status_1"] == np.count_nonzero(curves.counts == 0)
+
+
+def test_cells_do_not_change_the_table(tables: Home, spark: SparkSession) -> None:
+    digests = {
+        run_job(configure(f"cells_{n}", cells=n), home=tables, spark=spark).outputs["features"][
+            "digest"
+        ]
+        for n in (1, 7)
+    }
+    assert len(digests) == 1
+
+
+def test_columns_say_what_they_are(tables: Home, spark: SparkSession) -> None:
+    run(tables, spark, "plain")
+    table = open_table(str(Path(tables.warehouse) / "plain"))
+    mean = table.schema["r_magMean"]
+    assert (mean.unit, mean.ucd) == ("mag", "phot;stat.mean")
+    assert "Mean of the values with weights 1/error^2 in band r" in str(mean.comment)
+    assert table.schema["r_magMaxSlope"].unit == "mag/d"
+    assert not table.schema["objectId"].nullable or table.schema["objectId"].type == pa.int64()
+    assert table.roles["id"] == "objectId"
+    registry = DEFAULT_FEATURES.select(columns=())
+    assert table.properties["ubspark.features.registry"] == registry.version
+
+
+def test_joined_tables_bring_their_features(tables: Home, spark: SparkSession) -> None:
+    outcome = run(tables, spark, "joined", ("periods", "matches"))
+    rows = read(tables, "joined")
+    with_period = rows["log10_period"].is_valid().to_numpy()
+    assert with_period.sum() == 40
+    np.testing.assert_allclose(
+        rows["log10_period"].drop_null().to_numpy(), np.log10(2.5), rtol=1e-6
+    )
+    assert set(rows["parallax_over_error"].to_pylist()) == {20.0}
+    assert set(rows["proper_motion"].to_pylist()) == {5.0}
+    harmonic = rows["g_harmonics_amplitude_1"]
+    assert 0 < len(harmonic.drop_null()) <= 40
+    assert np.median(harmonic.drop_null().to_numpy()) == pytest.approx(0.3, abs=0.05)
+    assert outcome.record.metrics["joined_periods"] == 40
+    assert outcome.record.metrics["joined_matches"] == N
+
+
+def test_columns_asked_for_are_carried_along(tables: Home, spark: SparkSession) -> None:
+    config = configure("carried", ("periods",))
+    config.inputs["periods"] = config.inputs["periods"].model_copy(update={"columns": ["power"]})
+    run_job(config, home=tables, spark=spark)
+    power = read(tables, "carried")["power_periods"]
+    assert power.null_count == N - 40
+
+
+def test_sets_may_be_chosen(tables: Home, spark: SparkSession) -> None:
+    run(tables, spark, "chosen", sets=["moments"])
+    names = read(tables, "chosen").column_names
+    assert [name for name in names if name.startswith("g_")] == [
+        "g_n_epochs",
+        "g_mean",
+        "g_magSigma",
+        "g_magSkew",
+        "g_kurtosis",
+        "g_mean_variance",
+        "g_beyond_1_std",
+        "g_beyond_2_std",
+    ]
+
+
+def test_the_plan_reads_metadata_alone(tables: Home) -> None:
+    _, facts = plan_job(configure("planned", ("periods",)), home=tables)
+    said = {fact.name: fact.value for fact in facts}
+    assert said["objects"] == N
+    assert "harmonics" in str(said["feature sets"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sets": ["moment"]}, "Did you mean `moments`"),
+        ({"sets": ["harmonics"]}, "needs the columns period"),
+        ({"own": ["nowhere"]}, "must be written `module:name`"),
+        ({"values": {"period": "periods.period"}}, "with an input of the job"),
+        ({"registry": "000000000000"}, "the features are declared otherwise"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused(
+    tables: Home, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message):
+        plan_job(configure("refused", **changes), home=tables)
+
+
+def test_bands_that_differ_by_case_are_refused(tables: Home) -> None:
+    with pytest.raises(SchemaError, match="must differ by more than case"):
+        plan_job(configure("refused", bands=["g", "G"]), home=tables)
