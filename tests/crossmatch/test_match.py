@@ -507,3 +507,31 @@ def test_types_of_the_output_are_those_of_its_schema() -> None:
         **dict.fromkeys(("rank", "n_candidates", "flags"), pa.int32()),
     }
     assert pc.all(pc.equal(found.rows[HEALPIX_29.name], int(found.left_healpix[0]))).as_py()
+
+
+@pytest.mark.parametrize("how", ["inner", "left"])
+def test_pairs_are_the_same_at_any_epoch_where_both_sides_move(how: How) -> None:
+    """Stars seen in 1991 and again in 2016, each catalog with the motions: one sky, three years."""
+    rng = np.random.default_rng(17)
+    n = 400
+    ra, dec = rng.uniform(0, 360, n), np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
+    ra[:20], dec[:20] = rng.uniform(-0.01, 0.01, 20) % 360, rng.uniform(89.9, 90, 20)
+    pm = rng.normal(0, 300, (2, n))
+    there_ra, there_dec, *pm_later = move(ra, dec, *pm, 2016.0 - 1991.25)
+    first = make_rows(ra, dec, pmra=pm[0], pmdec=pm[1], epoch=np.full(n, 1991.25))
+    second = make_rows(
+        there_ra, there_dec, pmra=pm_later[0], pmdec=pm_later[1], epoch=np.full(n, 2016.0)
+    )
+    found = {}
+    for epoch in (1991.25, 2000.0, 2016.0):
+        match = Match(
+            make_side(first, MOVING, motion_arcsec=40.0),
+            make_side(second, MOVING, motion_arcsec=40.0),
+            MatchOptions(0.05, how, epoch),
+        )
+        found[epoch] = to_pairs(match_in(match, [N_PIXELS_29 // 3, N_PIXELS_29 // 2]))
+    for pairs in found.values():
+        assert {left: pair[0] for left, pair in pairs.items()} == {i: i for i in range(n)}
+        assert max(pair[1] for pair in pairs.values()) < 0.001
+    still = Match(make_side(first), make_side(second), MatchOptions(0.05, how, None))
+    assert len(to_pairs(match_in(still, []))) < n / 10

@@ -12,12 +12,13 @@ from ubspark.sky.motion import (
     MISSING_PARALLAX,
     MISSING_PROPER_MOTION,
     MISSING_RADIAL_VELOCITY,
+    compute_motion_bound_arcsec,
     propagate,
     to_julian_year,
 )
 from ubspark.sky.vectors import to_unit_vectors
 
-__all__ = ["Positions", "compute_positions"]
+__all__ = ["Positions", "compute_motion_arcsec", "compute_positions"]
 
 FloatArray = NDArray[np.float64]
 
@@ -57,13 +58,16 @@ def compute_positions(
     Returns
     -------
     Positions
-        Rows without a usable position hold NaN.
+        Rows without a usable position hold NaN. Rows of another epoch in a catalog without proper
+        motions stay where they are and have the bit that says so.
     """
     ra, dec = (_to_float(rows[name]) for name in (columns.ra, columns.dec))
-    still = epoch is None or columns.epoch is None or columns.pmra is None
-    if still or epoch is None or columns.pmdec is None:
-        nothing = np.zeros(rows.num_rows, dtype=np.int32)
-        return Positions(ra, dec, to_unit_vectors(ra, dec), nothing)
+    missing = np.zeros(rows.num_rows, dtype=np.int32)
+    if epoch is None or columns.epoch is None:
+        return Positions(ra, dec, to_unit_vectors(ra, dec), missing)
+    if columns.pmra is None or columns.pmdec is None:
+        missing[_compute_years(rows, columns, epoch) != 0] = MISSING_PROPER_MOTION
+        return Positions(ra, dec, to_unit_vectors(ra, dec), missing)
     pmra, pmdec = (
         _to_float(rows[name]) * columns.pm_factor for name in (columns.pmra, columns.pmdec)
     )
@@ -81,6 +85,21 @@ def compute_positions(
     return Positions(ra, dec, moved.vectors, moved.missing & _compute_relevant_bits(columns))
 
 
+def compute_motion_arcsec(
+    rows: pa.Table, columns: PositionColumns, *, epoch: float | None
+) -> FloatArray:
+    """Return a bound of how far each row moves to an epoch, shape (n,), arcsec."""
+    if epoch is None or columns.epoch is None or columns.pmra is None or columns.pmdec is None:
+        return np.zeros(rows.num_rows)
+    pmra, pmdec = (
+        _to_float(rows[name]) * columns.pm_factor for name in (columns.pmra, columns.pmdec)
+    )
+    # A motion that is not known, in part or in whole, counts as none.
+    motion = np.hypot(pmra, pmdec) * np.abs(_compute_years(rows, columns, epoch))
+    per_mas = compute_motion_bound_arcsec(1.0, 0.0, 1.0)
+    return np.where(np.isfinite(motion), motion, 0.0) * per_mas
+
+
 def _compute_relevant_bits(columns: PositionColumns) -> int:
     """Return the bits that mean something: a role that no row has is not missing in a row."""
     bits = MISSING_PROPER_MOTION
@@ -89,12 +108,12 @@ def _compute_relevant_bits(columns: PositionColumns) -> int:
     return bits | (MISSING_EPOCH if isinstance(columns.epoch, str) else 0)
 
 
-def _compute_years(rows: pa.Table, columns: PositionColumns, epoch: float) -> FloatArray | float:
+def _compute_years(rows: pa.Table, columns: PositionColumns, epoch: float) -> FloatArray:
     """Return the years from each row's epoch to that of the match, NaN where a row has none."""
     if isinstance(columns.epoch, str):
         years = _to_float(rows[columns.epoch])
         return epoch - (to_julian_year(years) if columns.epoch_is_mjd else years)
-    return epoch - float(columns.epoch or epoch)
+    return np.full(rows.num_rows, epoch - float(columns.epoch or epoch))
 
 
 def _to_scaled(rows: pa.Table, name: str | None, factor: float) -> FloatArray | None:

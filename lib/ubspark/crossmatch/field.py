@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ubspark.columns import HEALPIX_29
@@ -92,6 +93,17 @@ class Rows:
         """Order-29 index in the catalog, shape (n,)."""
         index: IntArray = self.table[HEALPIX_29.name].to_numpy()
         return index
+
+    def count_repeated(self, id_column: str) -> int:
+        """Count own rows whose identifier and place are those of an earlier own row."""
+        index = self.index
+        # Rows of one place stand together; alike rows that others stand between are few.
+        is_near = np.flatnonzero((index[1:] == index[:-1]) & self.is_own[1:] & self.is_own[:-1])
+        if len(is_near) == 0:
+            return 0
+        ids = self.table[id_column]
+        again, before = (ids.take(pa.array(is_near + step)) for step in (1, 0))
+        return int(pc.sum(pc.equal(again, before)).as_py() or 0)
 
 
 @dataclass(frozen=True)

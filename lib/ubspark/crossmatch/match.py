@@ -47,6 +47,8 @@ class MatchedCell:
     chance_arcsec: FloatArray
     #: Candidates of every own left row.
     n_candidates: NDArray[np.int32]
+    #: Own rows of either side that come twice: same identifier, same place.
+    n_repeated: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,15 @@ class Match:
 
     @property
     def ring_arcsec(self) -> float:
-        """How far from a left row, at the match epoch, right rows are read."""
+        """How far from a left row, at the match epoch, right rows are read.
+
+        The fastest right rows, where they are handled apart, come from wherever they are.
+        """
         return self.options.radius_arcsec + self.right.motion_arcsec
 
     def match_cell(self, low: int, high: int) -> Iterator[MatchedCell]:
         """Match the rows whose index lies in ``[low, high)``; a crowded cell comes in parts."""
-        halo = self._first_halo()
+        halo = self.first_halo_arcsec
         field = read_field(self.left, self.right, self.options, (low, high), halo_arcsec=halo)
         middle = self._find_middle(field, low, high)
         if middle is not None:
@@ -79,8 +84,9 @@ class Match:
             chosen = choose_pairs(field, self.left, self.right, self.options)
         yield self._finish(field, chosen)
 
-    def _first_halo(self) -> float:
-        """Return how far around the own rows other left rows matter."""
+    @property
+    def first_halo_arcsec(self) -> float:
+        """How far around the own rows other left rows matter, at first."""
         radius = self.options.radius_arcsec
         if self.options.select == "one_to_one":
             return _FIRST_HALO * radius
@@ -138,6 +144,10 @@ class Match:
             n_shifted_matched=n_shifted_matched,
             chance_arcsec=chance_arcsec,
             n_candidates=chosen.n_candidates[is_own],
+            n_repeated=(
+                field.left.count_repeated(self.left.columns.id),
+                field.right.count_repeated(self.right.columns.id),
+            ),
         )
 
 

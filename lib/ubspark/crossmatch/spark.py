@@ -5,16 +5,20 @@ No row passes through a shuffle or the JVM on its way in: a task opens the files
 
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
+from ubspark.columns import HEALPIX_29
+from ubspark.crossmatch.fast import FastRows, find_footprint, find_slow_limit, is_worth_it
 from ubspark.crossmatch.match import Match
 from ubspark.crossmatch.plan import CellPlan
 from ubspark.crossmatch.summary import MatchSummary, find_map_order
 
-__all__ = ["MatchTask", "create_task_frame", "summarise_match"]
+__all__ = ["MatchTask", "create_task_frame", "separate_fast_rows", "summarise_match"]
 
 
 @dataclass
@@ -31,17 +35,80 @@ class MatchTask:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Yield the output rows of each cell."""
-        for batch in batches:
-            for task in batch.column(0).to_pylist():
-                for low, high in self.plan.cells[self.plan.tasks[task] : self.plan.tasks[task + 1]]:
-                    for cell in self.match.match_cell(int(low), int(high)):
-                        self.summary.add_cell(cell)
-                        yield cell.rows
+        for cells in _list_cells(self.plan, batches):
+            for low, high in cells:
+                for cell in self.match.match_cell(int(low), int(high)):
+                    self.summary.add_cell(cell)
+                    yield cell.rows
 
 
 def create_task_frame(spark: SparkSession, plan: CellPlan) -> DataFrame:
     """Return a DataFrame of task ids, one partition each, for ``mapInArrow``."""
     return spark.range(0, plan.n_tasks, 1, max(plan.n_tasks, 1))
+
+
+def separate_fast_rows(spark: SparkSession, match: Match, plan: CellPlan) -> Match:
+    """Return the match with the fast rows of either side apart, where that spares wide rings.
+
+    Rows are counted by their motion first; only the few fastest are collected.
+    """
+    halo = match.first_halo_arcsec
+    reach = match.options.radius_arcsec + halo
+    sides = []
+    for side, is_ringed in ((match.left, halo > 0), (match.right, True)):
+        if not (is_ringed and is_worth_it(side)):
+            sides.append(side)
+            continue
+        footprint = find_footprint(plan.cells, reach + side.motion_arcsec)
+        finder = FastRows(side, match.options.epoch, footprint)
+        cells = finder.plan(parallelism=spark.sparkContext.defaultParallelism)
+        limit = _find_limit(spark, finder, cells)
+        sides.append(finder.separate(_collect_fast(spark, finder, cells, limit), limit))
+    return replace(match, left=sides[0], right=sides[1])
+
+
+def _find_limit(spark: SparkSession, finder: FastRows, plan: CellPlan) -> float:
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for cells in _list_cells(plan, batches):
+            yield pa.RecordBatch.from_pydict({"counts": pa.array([finder.count(cells).tolist()])})
+
+    counts = np.zeros(len(finder.edges), dtype=np.int64)
+    for row in create_task_frame(spark, plan).mapInArrow(run, "counts array<long>").collect():
+        counts += row.counts
+    return find_slow_limit(counts, finder.edges)
+
+
+def _collect_fast(
+    spark: SparkSession, finder: FastRows, plan: CellPlan, limit_arcsec: float
+) -> pa.Table:
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for cells in _list_cells(plan, batches):
+            for rows in finder.read(cells, limit_arcsec):
+                yield from _to_stream(rows)
+
+    nothing = finder.side.source.read(np.zeros((0, 2), dtype=np.int64), finder.column_names)
+    parts = [nothing.select(finder.column_names)]
+    for row in create_task_frame(spark, plan).mapInArrow(run, "rows binary").collect():
+        parts.append(pa.ipc.open_stream(row.rows).read_all())
+    joined = pa.concat_tables(parts)
+    return joined.sort_by(
+        [(name, "ascending") for name in (HEALPIX_29.name, finder.side.columns.id)]
+    )
+
+
+def _to_stream(rows: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Yield the rows as one value, whatever their types."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
+    yield pa.RecordBatch.from_pydict({"rows": pa.array([sink.getvalue().to_pybytes()])})
+
+
+def _list_cells(plan: CellPlan, batches: Iterator[pa.RecordBatch]) -> Iterator[NDArray[np.int64]]:
+    """Yield the cells of each task id."""
+    for batch in batches:
+        for task in batch.column(0).to_pylist():
+            yield plan.cells[plan.tasks[task] : plan.tasks[task + 1]]
 
 
 def summarise_match(spark: SparkSession, match: Match, plan: CellPlan) -> MatchSummary:

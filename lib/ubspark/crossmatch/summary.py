@@ -23,6 +23,16 @@ _MOST_CANDIDATES = 20
 _FLAG_BITS = 10
 
 
+_NUMBERS = (
+    "n_unusable",
+    "n_right_read",
+    "n_left_repeated",
+    "n_right_repeated",
+    "n_shifted",
+    "n_shifted_matched",
+)
+
+
 def _zeros(*shape: int) -> IntArray:
     return np.zeros(shape, dtype=np.int64)
 
@@ -53,6 +63,8 @@ class MatchSummary:
         Left rows without a usable position.
     n_right_read
         Rows read of the right side, rings included.
+    n_left_repeated, n_right_repeated
+        Rows whose identifier and place are those of an earlier row.
     n_shifted
         Left rows that were moved aside.
     n_shifted_matched
@@ -70,6 +82,8 @@ class MatchSummary:
     n_matched: dict[int, int] = field(default_factory=dict)
     n_unusable: int = 0
     n_right_read: int = 0
+    n_left_repeated: int = 0
+    n_right_repeated: int = 0
     n_shifted: int = 0
     n_shifted_matched: int = 0
 
@@ -93,6 +107,8 @@ class MatchSummary:
         self.n_right_read += cell.n_right
         self.n_shifted += cell.n_shifted
         self.n_shifted_matched += cell.n_shifted_matched
+        self.n_left_repeated += cell.n_repeated[0]
+        self.n_right_repeated += cell.n_repeated[1]
         edges = self.edges_arcsec
         self.separations += np.histogram(cell.dist_arcsec, edges)[0]
         self.chance += np.histogram(cell.chance_arcsec, edges)[0]
@@ -108,7 +124,7 @@ class MatchSummary:
         """Add the summary of other cells of the same match."""
         for name in ("separations", "chance", "cloud", "candidates", "flags"):
             getattr(self, name).__iadd__(getattr(other, name))
-        for name in ("n_unusable", "n_right_read", "n_shifted", "n_shifted_matched"):
+        for name in _NUMBERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for mine, theirs in ((self.n_left, other.n_left), (self.n_matched, other.n_matched)):
             for pixel, n in theirs.items():

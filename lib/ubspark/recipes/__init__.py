@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ubspark.recipes.base import Recipe
+from ubspark.recipes.classify import CLASSIFY
 from ubspark.recipes.crossmatch import CROSSMATCH
 from ubspark.recipes.export import EXPORT
 from ubspark.recipes.features import FEATURES
@@ -10,9 +11,22 @@ from ubspark.recipes.idjoin import IDJOIN
 from ubspark.recipes.ingest import INGEST
 from ubspark.recipes.multimatch import MULTIMATCH
 from ubspark.recipes.neighbors import NEIGHBORS
+from ubspark.recipes.periodograms import PERIODOGRAMS
+from ubspark.recipes.train import TRAIN
 
 __all__ = ["RECIPES"]
 
-_ALL: tuple[Recipe, ...] = (CROSSMATCH, EXPORT, FEATURES, IDJOIN, INGEST, MULTIMATCH, NEIGHBORS)
+_ALL: tuple[Recipe, ...] = (
+    CLASSIFY,
+    CROSSMATCH,
+    EXPORT,
+    FEATURES,
+    IDJOIN,
+    INGEST,
+    MULTIMATCH,
+    NEIGHBORS,
+    PERIODOGRAMS,
+    TRAIN,
+)
 
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _ALL}

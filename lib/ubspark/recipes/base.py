@@ -30,6 +30,7 @@ __all__ = [
     "Recipe",
     "Summary",
     "Workspace",
+    "count_pieces",
 ]
 
 
@@ -70,6 +71,16 @@ class Workspace:
     scratch: Path
     #: How to cut the work; never part of the run key.
     n_cells: int | None = None
+
+    @property
+    def parallelism(self) -> int:
+        """Pieces of work to make at least: two for each task that can run at once."""
+        return count_pieces(self.spark.sparkContext.defaultParallelism)
+
+
+def count_pieces(n_slots: int) -> int:
+    """Return how many pieces of work to make at least for tasks that can run at once."""
+    return 2 * n_slots
 
 
 @dataclass(frozen=True)
@@ -158,9 +169,9 @@ class Recipe(Protocol):
         """Return the parameters with everything automatic made explicit; check them."""
 
     def plan(
-        self, inputs: Mapping[str, JobInput], params: Any, *, n_cells: int | None
+        self, inputs: Mapping[str, JobInput], params: Any, *, n_cells: int | None, parallelism: int
     ) -> list[Fact]:
-        """Return what the job would read and do."""
+        """Return what the job would read and do, in how many pieces at least."""
 
     def run(self, inputs: Mapping[str, JobInput], params: Any, workspace: Workspace) -> JobResult:
         """Return what the job makes."""

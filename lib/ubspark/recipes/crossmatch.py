@@ -8,7 +8,12 @@ from ubspark.crossmatch.match import Match
 from ubspark.crossmatch.options import How, MatchOptions, PositionColumns
 from ubspark.crossmatch.plan import CellPlan, plan_cells
 from ubspark.crossmatch.sample import compute_prior, plan_sample
-from ubspark.crossmatch.spark import MatchTask, create_task_frame, summarise_match
+from ubspark.crossmatch.spark import (
+    MatchTask,
+    create_task_frame,
+    separate_fast_rows,
+    summarise_match,
+)
 from ubspark.recipes.base import Fact, JobInput, JobResult, OutputTable, Summary, Workspace
 from ubspark.recipes.match_params import (
     Ellipse,
@@ -86,24 +91,29 @@ class Crossmatch:
         return resolved
 
     def plan(
-        self, inputs: Mapping[str, JobInput], params: CrossmatchParams, *, n_cells: int | None
+        self,
+        inputs: Mapping[str, JobInput],
+        params: CrossmatchParams,
+        *,
+        n_cells: int | None,
+        parallelism: int,
     ) -> list[Fact]:
         """Estimate what the match reads, from the logs and footers alone."""
         match = build_match(inputs, params)
-        cells = _cut(match, n_cells, parallelism=1)
+        cells = _cut(match, n_cells, parallelism=parallelism)
         return [*describe_plan(match, cells, inputs), Fact("match epoch", str(params.epoch))]
 
     def run(
         self, inputs: Mapping[str, JobInput], params: CrossmatchParams, workspace: Workspace
     ) -> JobResult:
         """Return the matches, made cell by cell without a shuffle."""
-        parallelism = 2 * workspace.spark.sparkContext.defaultParallelism
         match = build_match(inputs, params)
+        plan = _cut(match, workspace.n_cells, parallelism=workspace.parallelism)
+        match = separate_fast_rows(workspace.spark, match, plan)
         if params.probability is not None:
             prior = _measure_prior(inputs, params, match, workspace)
             chosen = to_probability(params.probability, prior)
             match = replace(match, options=replace(match.options, probability=chosen))
-        plan = _cut(match, workspace.n_cells, parallelism=parallelism)
         table = _pair_table(inputs, params)
         matches = OutputTable(
             frame=create_task_frame(workspace.spark, plan),

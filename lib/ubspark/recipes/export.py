@@ -97,12 +97,15 @@ class Export:
             SHARD_FORMATS[params.format].validate(to_kept_schema(schema), table=given.short_name)
         kind = params.kind or _find_kind(table)
         name = params.name or given.short_name
-        return params.model_copy(
-            update={"name": name, "kind": kind, "compression_level": level}
-        )
+        return params.model_copy(update={"name": name, "kind": kind, "compression_level": level})
 
     def plan(
-        self, inputs: Mapping[str, JobInput], params: ExportParams, *, n_cells: int | None
+        self,
+        inputs: Mapping[str, JobInput],
+        params: ExportParams,
+        *,
+        n_cells: int | None,
+        parallelism: int,  # noqa: ARG002 - the files decide
     ) -> list[Fact]:
         """Say what would be read; the partitions are known when rows were counted."""
         _ = n_cells

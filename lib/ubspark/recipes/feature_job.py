@@ -18,8 +18,10 @@ from ubspark.features.spark import STATUS
 from ubspark.recipes.base import JobInput, Params
 from ubspark.recipes.pair_table import get_table
 
-__all__ = ["FeatureJob", "FeaturesParams", "validate_names"]
+__all__ = ["PREVIOUS", "FeatureJob", "FeaturesParams", "validate_names"]
 
+#: Input of an earlier feature table.
+PREVIOUS = "previous"
 #: Where each value that is joined to an object stands by default: the role, then names.
 _VALUES = {
     "period": ("period",),
@@ -110,7 +112,13 @@ class FeatureJob:
     @cached_property
     def others(self) -> dict[str, Catalog]:
         """The joined tables."""
-        return {k: get_table(v) for k, v in self.inputs.items() if k != "lightcurves"}
+        names = (name for name in self.inputs if name not in ("lightcurves", PREVIOUS))
+        return {name: get_table(self.inputs[name]) for name in names}
+
+    @property
+    def previous(self) -> Catalog | None:
+        """An earlier feature table, to compare with."""
+        return get_table(self.inputs[PREVIOUS]) if PREVIOUS in self.inputs else None
 
     @cached_property
     def values(self) -> dict[str, tuple[str, str]]:

@@ -3,20 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ubspark.catalogs.catalog import CatalogLayout
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.selection import select_rows
-from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29, NO_POSITION
-from ubspark.crossmatch.plan import plan_cells
 from ubspark.errors import ParameterError
-from ubspark.features.quality import FeatureQuality
-from ubspark.features.segments import STATUS_BITS
-from ubspark.features.spark import FeatureTask, JoinedTable, create_task_frame
-from ubspark.figures import Figure, Histogram
+from ubspark.features.segments import IntArray
+from ubspark.features.spark import FeatureTask, JoinedTable, create_task_frame, cut_cells
 from ubspark.recipes.base import (
     Fact,
     JobInput,
@@ -25,7 +19,8 @@ from ubspark.recipes.base import (
     Summary,
     Workspace,
 )
-from ubspark.recipes.feature_job import FeatureJob, FeaturesParams, validate_names
+from ubspark.recipes.feature_job import PREVIOUS, FeatureJob, FeaturesParams, validate_names
+from ubspark.recipes.feature_report import summarise_features
 from ubspark.recipes.pair_table import get_table
 
 __all__ = ["FEATURES", "Features", "FeaturesParams"]
@@ -44,6 +39,7 @@ class Features:
         "periods": "table?",
         "matches": "table?",
         "objects": "table?",
+        PREVIOUS: "table?",
     }
     outputs: Sequence[str] = ("features",)
     params = FeaturesParams
@@ -73,7 +69,12 @@ class Features:
         return resolved
 
     def plan(
-        self, inputs: Mapping[str, JobInput], params: FeaturesParams, *, n_cells: int | None
+        self,
+        inputs: Mapping[str, JobInput],
+        params: FeaturesParams,
+        *,
+        n_cells: int | None,
+        parallelism: int,
     ) -> list[Fact]:
         """Say what would be read and computed."""
         job = FeatureJob(inputs, params)
@@ -87,7 +88,7 @@ class Features:
             Fact("feature columns", len(job.registry.to_columns(params.bands))),
             Fact("feature sets", ", ".join(part.name for part in job.registry)),
             Fact("registry", job.registry.version),
-            Fact("tasks", len(_cut(source, n_cells))),
+            Fact("tasks", len(_cut(source, n_cells, parallelism))),
         ]
 
     def run(
@@ -96,7 +97,8 @@ class Features:
         """Return the feature table, made cell by cell without a shuffle."""
         job = FeatureJob(inputs, params)
         source = _open_source(job.inputs["lightcurves"], job.roles).refine()
-        cells = _cut(source, workspace.n_cells)
+        parallelism = workspace.spark.sparkContext.defaultParallelism
+        cells = _cut(source, workspace.n_cells, parallelism)
         task = FeatureTask(
             source=source,
             cells=cells,
@@ -124,7 +126,7 @@ class Features:
         )
 
         def summarise(written: Mapping[str, Any]) -> Summary:
-            return _summarise(job, written["features"])
+            return summarise_features(job, written["features"].summaries)
 
         return JobResult({"features": features}, summarise)
 
@@ -149,52 +151,5 @@ def _join(job: FeatureJob, name: str) -> JoinedTable:
     return JoinedTable(source, job.find_id(name), values, job.find_payload(name))
 
 
-def _cut(source: CatalogLayout, n_cells: int | None) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Return cells of about equal rows: light curves are large, so bytes decide their number."""
-    wanted = n_cells or max(1, -(-int(np.sum(source.n_bytes)) // _CELL_BYTES))
-    return plan_cells(source, source, keep_unplaced=True, n_cells=wanted).cells
-
-
-def _summarise(job: FeatureJob, written: WrittenRows) -> Summary:
-    total = FeatureQuality()
-    for part in written.summaries:
-        total += part
-    shares = {
-        name: column.n_undefined / column.n for name, column in total.columns.items() if column.n
-    }
-    metrics: dict[str, float] = {
-        "objects": total.n_rows,
-        "feature_columns": len(total.columns),
-        "share_undefined": float(np.mean(list(shares.values()))) if shares else 0.0,
-        **{f"joined_{name}": n for name, n in total.joined.items()},
-    }
-    for bit in STATUS_BITS:
-        metrics[f"status_{bit}"] = sum(n for value, n in total.status.items() if value & bit)
-    return Summary(metrics, _draw(shares), _note(job, total, shares))
-
-
-def _draw(shares: Mapping[str, float]) -> dict[str, Figure]:
-    edges = np.linspace(0.0, 1.0, 21)
-    counts = np.histogram(list(shares.values()), edges)[0]
-    title = "Undefined values of the feature columns"
-    return {"undefined": Histogram(title, "share of objects without a value", edges, counts)}
-
-
-def _note(job: FeatureJob, total: FeatureQuality, shares: Mapping[str, float]) -> list[str]:
-    notes = [f"Feature registry {job.registry.version}: {len(total.columns)} feature columns."]
-    for name, n in total.joined.items():
-        notes.append(f"{n:,} of {total.n_rows:,} objects were found in `inputs.{name}`.")
-        if n < min(total.n_rows, job.others[name].n_rows):
-            notes.append(
-                f"`inputs.{name}` has {job.others[name].n_rows:,} rows: those of other objects, or "
-                f"with another `_healpix_29` than their light curve, were not joined."
-            )
-    for bit, meaning in STATUS_BITS.items():
-        n = sum(count for value, count in total.status.items() if value & bit)
-        if n:
-            notes.append(f"{n:,} objects have status bit {bit}: {meaning}.")
-    empty = [name for name, share in shares.items() if share == 1.0]
-    if empty and total.n_rows:
-        shown = ", ".join(empty[:8]) + (", …" if len(empty) > 8 else "")
-        notes.append(f"{len(empty)} feature columns have no value at all: {shown}.")
-    return notes
+def _cut(source: CatalogLayout, n_cells: int | None, parallelism: int) -> IntArray:
+    return cut_cells(source, cell_bytes=_CELL_BYTES, n_cells=n_cells, parallelism=parallelism)

@@ -131,7 +131,12 @@ class IdJoin:
         return resolved
 
     def plan(
-        self, inputs: Mapping[str, JobInput], params: IdJoinParams, *, n_cells: int | None
+        self,
+        inputs: Mapping[str, JobInput],
+        params: IdJoinParams,
+        *,
+        n_cells: int | None,
+        parallelism: int,
     ) -> list[Fact]:
         """Estimate what the job reads."""
         table = get_table(inputs["table"])
@@ -142,7 +147,7 @@ class IdJoin:
             Fact("table", str(table)),
             Fact("rows", table.n_rows),
             Fact(f"bytes to read, of {table.n_bytes:,}, at most", round(n_bytes), "B"),
-            Fact("tasks", _cut(layout, n_cells, parallelism=1).n_tasks),
+            Fact("tasks", _cut(layout, n_cells, parallelism=parallelism).n_tasks),
         ]
 
     def run(
@@ -202,8 +207,7 @@ def _build_task(
         dec=roles.get("dec"),
     )
     wanted = pa.table({"id": ids, LIST_ROW.name: listed[LIST_ROW.name]}).drop_null()
-    parallelism = 2 * workspace.spark.sparkContext.defaultParallelism
-    plan = _cut(layout, workspace.n_cells, parallelism=parallelism)
+    plan = _cut(layout, workspace.n_cells, parallelism=workspace.parallelism)
     return _FindRows(layout, plan, key, _find_payload(inputs, params), wanted)
 
 

@@ -4,21 +4,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 from astropy import units as u
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from ubspark.catalogs.appends import RowFacts
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.roles import CatalogRoles, validate_role_names
 from ubspark.catalogs.schema import TableColumn, TableSchema
 from ubspark.catalogs.sources import NullRules, Source
+from ubspark.catalogs.sources.frames import read_epoch
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29, MJD_UNITS, NO_POSITION, ROLES, YEAR_UNITS
-from ubspark.errors import ParameterError, SchemaError
+from ubspark.errors import ParameterError, SchemaError, SourceError
 from ubspark.recipes.base import (
     Fact,
     JobInput,
@@ -37,7 +39,19 @@ __all__ = ["INGEST", "Ingest", "IngestParams"]
 #: Bytes of source that one partition of the sort should hold.
 _PARTITION_BYTES = 96 << 20
 _COMPRESSED = 4
-_MOTION_ROLES = ("pmra", "pmdec")
+#: Roles whose numbers mean nothing without a unit; positions are degrees unless they say.
+_UNIT_ROLES = ("pmra", "pmdec", "parallax", "rv", "ra_error", "dec_error")
+#: Roles that are doubles in the table where the file holds whole numbers or decimals.
+_DOUBLE_ROLES = ("ra", "dec", "ra_dec_corr", "epoch", *_UNIT_ROLES)
+#: Roles that may be lists, one number per epoch of a light curve.
+_CURVE_ROLES = ("flux", "flux_error", "time")
+_CONSTRAINTS = (Constraint(HEALPIX_29.name, NO_POSITION),)
+
+
+def _read_epoch_words(value: Any) -> Any:
+    """Return the Julian year of ``J2000`` or ``B1950``; anything else as it is."""
+    year = read_epoch(value) if isinstance(value, str) else None
+    return value if year is None else year
 
 
 class IngestParams(Params):
@@ -45,8 +59,9 @@ class IngestParams(Params):
 
     #: Role to column: ``id``, ``ra``, ``dec`` and what else the catalog has.
     roles: dict[str, str] = Field(default_factory=dict)
-    #: Epoch of all positions, Julian year; a column of epochs is the role ``epoch``.
-    epoch: JulianYear | None = None
+    #: Epoch of all positions: a Julian year, or ``J2000`` or ``B1950``; a column of epochs is the
+    #: role ``epoch``.
+    epoch: Annotated[JulianYear | None, BeforeValidator(_read_epoch_words)] = None
     #: Frame of the positions; by default what the file declares, else ICRS.
     frame: str | None = None
     #: Whether the column of role ``pmra`` includes cos(dec).
@@ -75,7 +90,7 @@ class Ingest:
     """Turn a file into a catalog table."""
 
     name = "ingest"
-    version = "1"
+    version = "2"
     inputs: Mapping[str, str] = {"source": "file"}
     outputs: Sequence[str] = ("table",)
     params = IngestParams
@@ -85,9 +100,11 @@ class Ingest:
         source = _source(inputs)
         roles = _find_roles(source, params.roles)
         schema = _read_schema(source)
+        if "epoch" in roles:
+            schema.validate_columns([roles["epoch"]], table=source.path, cure=_EPOCH_CURE)
         schema.validate_columns([*roles.values(), *params.units], table=source.path)
-        for role in ("id", "ra", "dec"):
-            _validate_type(schema[roles[role]], role)
+        for role, column in roles.items():
+            _validate_type(schema[column], role, source)
         if roles["ra"] == roles["dec"]:
             msg = f"The roles `ra` and `dec` name one column, `{roles['ra']}`."
             raise ParameterError(msg)
@@ -96,15 +113,22 @@ class Ingest:
         rules = NullRules.parse(params.nulls).renamed(source.renamed)
         rules.validate({column.name: column.type for column in source.columns})
         units = _find_units(schema, roles, params.units)
+        _validate_motion(roles)
+        _validate_units(roles, units)
         if "pmra" in roles:
-            _validate_motion(roles, units, params.pm_includes_cos_dec, frame)
+            _validate_convention(roles["pmra"], params.pm_includes_cos_dec, frame)
         epoch = params.epoch if params.epoch is not None or "epoch" in roles else source.epoch
         return params.model_copy(
             update={"roles": roles, "frame": frame, "epoch": epoch, "units": units}
         )
 
     def plan(
-        self, inputs: Mapping[str, JobInput], params: IngestParams, *, n_cells: int | None
+        self,
+        inputs: Mapping[str, JobInput],
+        params: IngestParams,
+        *,
+        n_cells: int | None,
+        parallelism: int,  # noqa: ARG002 - the files decide
     ) -> list[Fact]:
         """Say what would be read and in how many partitions sorted."""
         source = _source(inputs)
@@ -119,29 +143,36 @@ class Ingest:
             Fact("partitions", n_cells or _count_partitions(source)),
         ]
 
+    def foresee(
+        self, inputs: Mapping[str, JobInput], params: IngestParams
+    ) -> Mapping[str, RowFacts]:
+        """Return what is known of the table's rows before any is read."""
+        source, roles = _source(inputs), _find_table_roles(params)
+        known = CatalogRoles(roles, params.epoch, params.pm_includes_cos_dec).to_properties()
+        properties = {**source.properties, **known}
+        return {"table": RowFacts(_describe(source, params, roles), _CONSTRAINTS, properties)}
+
     def run(
         self, inputs: Mapping[str, JobInput], params: IngestParams, workspace: Workspace
     ) -> JobResult:
         """Return the catalog table, range-partitioned and sorted by ``_healpix_29``."""
         source = _source(inputs)
         rows = source.to_dataframe(workspace.spark, nulls=NullRules.parse(params.nulls))
-        rows, roles = _place(rows, params)
-        schema = _describe(source, params, roles)
+        rows = _place(_widen_roles(rows, source, params.roles), params)
+        roles, facts = _find_table_roles(params), self.foresee(inputs, params)["table"]
         n_partitions = workspace.n_cells or _count_partitions(source)
         ordered = (
             with_healpix_29(rows, roles["ra"], roles["dec"])
-            .select(*(f"`{name}`" for name in schema.names))
+            .select(*(f"`{name}`" for name in facts.schema.names))
             .repartitionByRange(n_partitions, F.col(HEALPIX_29.name), F.col(f"`{roles['id']}`"))
             .sortWithinPartitions(HEALPIX_29.name, f"`{roles['id']}`")
         )
-        known = CatalogRoles(roles, params.epoch, params.pm_includes_cos_dec).to_properties()
-        properties = {**source.properties, **known}
         table = OutputTable(
             frame=ordered,
             task=_CountRows(),
-            schema=schema,
-            properties=properties,
-            constraints=(Constraint(HEALPIX_29.name, NO_POSITION),),
+            schema=facts.schema,
+            properties=facts.properties,
+            constraints=facts.constraints,
         )
 
         def summarise(written: Mapping[str, WrittenRows]) -> Summary:
@@ -191,17 +222,39 @@ def _find_roles(source: Source, given: Mapping[str, str]) -> dict[str, str]:
     return dict(sorted(roles.items()))
 
 
-def _validate_type(column: TableColumn, role: str) -> None:
+_EPOCH_CURE = (
+    "`--epoch` takes a Julian year such as 2016.0 or J2016, a Besselian one such as B1950, or a "
+    "column."
+)
+
+
+def _validate_type(column: TableColumn, role: str, source: Source) -> None:
+    kind = column.type
+    if role in _CURVE_ROLES and pa.types.is_list(kind):
+        kind = kind.value_type
+    is_number = _is_exact(kind) or pa.types.is_floating(kind)
+    if role == "band":
+        return
     if role == "id":
-        fits = pa.types.is_integer(column.type) or pa.types.is_string(column.type)
-        fits = fits or (pa.types.is_decimal(column.type) and column.type.scale == 0)
+        fits = pa.types.is_integer(kind) or pa.types.is_string(kind)
+        fits = fits or (pa.types.is_decimal(kind) and kind.scale == 0)
         rule = "an integer or text"
     else:
-        fits = pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
-        rule = "a number; sexagesimal text must be converted first"
-    if not fits:
-        msg = f"Column `{column.name}` of role `{role}` must be {rule}, got {column.type}."
-        raise SchemaError(msg)
+        fits = is_number
+        is_position = role in ("ra", "dec")
+        rule = "a number; sexagesimal text must be converted first" if is_position else "a number"
+    if fits:
+        return
+    if source.n_rows == 0:
+        msg = f"`{source.path}` has no rows, by which the types of its columns could be known."
+        raise SourceError(msg)
+    msg = f"Column `{column.name}` of role `{role}` must be {rule}, got {column.type}."
+    raise SchemaError(msg)
+
+
+def _is_exact(kind: pa.DataType) -> bool:
+    """Whether a type is one of whole numbers or decimals."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind))
 
 
 def _validate_frame_names(frame: str, schema: TableSchema) -> None:
@@ -242,22 +295,27 @@ def _find_units(
     return {**given, **units}
 
 
-def _validate_motion(
-    roles: Mapping[str, str], units: Mapping[str, str], cos_dec: bool | None, frame: str
-) -> None:
-    if "pmdec" not in roles:
-        msg = "The role `pmra` needs the role `pmdec` beside it."
-        raise ParameterError(msg)
-    for role in _MOTION_ROLES:
-        if roles[role] not in units:
+def _validate_motion(roles: Mapping[str, str]) -> None:
+    for role, other in (("pmra", "pmdec"), ("pmdec", "pmra")):
+        if role in roles and other not in roles:
+            msg = f"The role `{role}` needs the role `{other}` beside it."
+            raise ParameterError(msg)
+
+
+def _validate_units(roles: Mapping[str, str], units: Mapping[str, str]) -> None:
+    for role in _UNIT_ROLES:
+        if role in roles and roles[role] not in units:
             msg = (
                 f"Column `{roles[role]}` of role `{role}` has no unit in the file. Say it: "
-                f"`--unit {roles[role]}=mas/yr` or `params.units`."
+                f"`--unit {roles[role]}={ROLES[role].unit}` or `params.units`."
             )
             raise ParameterError(msg)
+
+
+def _validate_convention(pmra: str, cos_dec: bool | None, frame: str) -> None:
     if cos_dec is None:
         msg = (
-            f"Say whether `{roles['pmra']}` includes cos(dec), as Gaia's pmra does: "
+            f"Say whether `{pmra}` includes cos(dec), as Gaia's pmra does: "
             f"`--pm-cos-dec` or `--no-pm-cos-dec`, or `params.pm_includes_cos_dec`."
         )
         raise ParameterError(msg)
@@ -266,9 +324,28 @@ def _validate_motion(
         raise ParameterError(msg)
 
 
-def _place(rows: DataFrame, params: IngestParams) -> tuple[DataFrame, dict[str, str]]:
-    """Return the rows with ICRS positions in degrees, and the roles that name them."""
-    roles = dict(params.roles)
+def _widen_roles(rows: DataFrame, source: Source, roles: Mapping[str, str]) -> DataFrame:
+    """Return the rows with whole numbers in the astrometric roles as doubles.
+
+    Whether a file writes 10 or 10.0 must not decide whether its rows can be added to a table.
+    """
+    exact = {column.name for column in _read_schema(source).columns if _is_exact(column.type)}
+    for role in _DOUBLE_ROLES:
+        column = roles.get(role)
+        if column in exact:
+            rows = rows.withColumn(column, F.col(f"`{column}`").cast("double"))
+    return rows
+
+
+def _find_table_roles(params: IngestParams) -> dict[str, str]:
+    """Return the roles of the table, whose positions are ICRS."""
+    converted = {} if is_equatorial(str(params.frame)) else {"ra": "ra", "dec": "dec"}
+    return {**params.roles, **converted}
+
+
+def _place(rows: DataFrame, params: IngestParams) -> DataFrame:
+    """Return the rows with ICRS positions in degrees."""
+    roles = params.roles
     for role in ("ra", "dec"):
         unit = params.units.get(roles[role], "deg")
         if u.Unit(unit) != u.deg:
@@ -278,16 +355,16 @@ def _place(rows: DataFrame, params: IngestParams) -> tuple[DataFrame, dict[str, 
     frame = str(params.frame)
     if not is_equatorial(frame):
         rows = with_icrs(rows, roles["ra"], roles["dec"], frame)
-        roles |= {"ra": "ra", "dec": "dec"}
-    return rows, roles
+    return rows
 
 
 def _describe(source: Source, params: IngestParams, roles: Mapping[str, str]) -> TableSchema:
     """Return the schema of the catalog table: the index first, then the source's columns."""
     columns = [TableColumn.from_vocabulary(HEALPIX_29)]
+    doubles = {params.roles[role] for role in _DOUBLE_ROLES if role in params.roles}
     for column in _read_schema(source).columns:
         unit = params.units.get(column.name) or column.unit
-        kind = column.type
+        kind = pa.float64() if column.name in doubles and _is_exact(column.type) else column.type
         if column.name in (params.roles["ra"], params.roles["dec"]) and unit not in (None, "deg"):
             kind = pa.float64()
         if column.name in (roles["ra"], roles["dec"]):
@@ -323,6 +400,8 @@ def _summarise(
 ) -> Summary:
     n_unplaced = sum(part["unplaced"] for part in written.summaries)
     notes = list(source.remarks)
+    if written.n_rows == 0:
+        notes.append(f"`{source.path}` has no rows; the table is empty.")
     if n_unplaced:
         notes.append(
             f"{n_unplaced} rows have no usable position; they are kept with `_healpix_29` = -1."

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ubspark.catalogs.catalog import Catalog, CatalogLayout
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29
+from ubspark.crossmatch.fast import SLOW_ARCSEC
 from ubspark.crossmatch.match import Match
 from ubspark.crossmatch.plan import CellPlan, estimate_reads
 from ubspark.crossmatch.spark import MatchTask
@@ -56,6 +57,9 @@ def summarise(match: Match, plan: CellPlan, written: WrittenRows) -> Summary:
         "tasks": plan.n_tasks,
         "ring_arcsec": match.ring_arcsec,
     }
+    for name, n in (("left", total.n_left_repeated), ("right", total.n_right_repeated)):
+        if n:
+            metrics[f"{name}_rows_repeated"] = n
     if total.n_shifted:
         metrics["chance_match_fraction"] = total.n_shifted_matched / total.n_shifted
         metrics["recommended_radius_arcsec"] = find_recommended_radius(total)
@@ -84,7 +88,8 @@ def describe_plan(match: Match, cells: CellPlan, inputs: Mapping[str, JobInput])
     """Return what a match would read and do, ``inputs`` being its left and right side."""
     sides = {"left": match.left, "right": match.right}
     layouts = {name: cast("CatalogLayout", side.source) for name, side in sides.items()}
-    reads = estimate_reads(cells, *layouts.values(), ring_arcsec=match.ring_arcsec)
+    ring_arcsec = match.options.radius_arcsec + min(match.right.motion_arcsec, SLOW_ARCSEC)
+    reads = estimate_reads(cells, *layouts.values(), ring_arcsec=ring_arcsec)
     facts = []
     for (name, side), n_bytes in zip(sides.items(), reads[:2], strict=True):
         given, table = inputs[name], get_table(inputs[name])
@@ -97,11 +102,13 @@ def describe_plan(match: Match, cells: CellPlan, inputs: Mapping[str, JobInput])
             Fact(f"{name} files", table.n_files),
             Fact(f"{name} bytes to read, of {table.n_bytes:,}", round(share * n_bytes), "B"),
         ]
+    facts += [Fact("warning", sentence) for sentence in list_epoch_warnings(match)]
     widest = float(np.max(cells.n_left, initial=0.0)) + reads.right_rows
     width = sum(_estimate_width(get_table(inputs[name]), sides[name].names) for name in sides)
     return [
         *facts,
-        Fact("ring", match.ring_arcsec, "arcsec"),
+        Fact("ring", ring_arcsec, "arcsec"),
+        Fact("motion of the fastest right row, at most", match.right.motion_arcsec, "arcsec"),
         Fact("cells", len(cells.cells)),
         Fact("tasks", cells.n_tasks),
         Fact("rows of the largest cell, at most", round(widest)),
@@ -121,6 +128,26 @@ def _has_width(kind: object) -> bool:
         return bool(kind.bit_width)  # type: ignore[attr-defined]  # of Arrow types, fixed ones
     except ValueError:
         return False
+
+
+def list_epoch_warnings(match: Match) -> list[str]:
+    """Return what is to be said of rows that are not at the epoch of the match."""
+    epoch = match.options.epoch
+    if epoch is None:
+        if any(side.columns.pmra for side in (match.left, match.right)):
+            return ["Positions are matched as they are: no epoch was given, or it is not known."]
+        return []
+    warnings = []
+    for name, side in (("left", match.left), ("right", match.right)):
+        if side.columns.pmra is None and side.columns.epoch not in (None, epoch):
+            own = side.columns.epoch
+            when = f"of {own}" if isinstance(own, float) else f"of the epochs in `{own}`"
+            warnings.append(
+                f"The {name} catalog has no proper motions: its positions stay those {when} and "
+                f"are matched with the other side at {epoch}. Pairs of fast stars are lost; match "
+                f"at the epoch of the catalog without motions where that is one year."
+            )
+    return warnings
 
 
 def draw_match(total: MatchSummary) -> dict[str, Figure]:
@@ -182,15 +209,22 @@ def _describe_offsets(total: MatchSummary) -> str:
 
 
 def _tell(match: Match, total: MatchSummary) -> list[str]:
+    fast = match.right.fast
+    apart = "" if fast is None else f", but for the {fast.num_rows:,} fastest, which came apart"
     ring = (
         f"Right rows were read to {match.ring_arcsec:.6g} arcsec around each left row: the radius "
-        f"and the largest motion of the right catalog; the match is complete for this radius."
+        f"and the largest motion of the right catalog{apart}; the match is complete for this "
+        f"radius. A row near several cells is read by each of them."
     )
-    notes = [ring]
-    if match.options.epoch is None and any(s.columns.pmra for s in (match.left, match.right)):
-        notes.append("Positions were matched as they are: no epoch was given, or it is not known.")
+    notes = [ring, *list_epoch_warnings(match)]
     if total.n_unusable:
         notes.append(f"{total.n_unusable} left rows have no usable position; they match nothing.")
+    for name, n in (("left", total.n_left_repeated), ("right", total.n_right_repeated)):
+        if n:
+            notes.append(
+                f"{n:,} rows of the {name} catalog have the identifier and the place of another "
+                f"one: the catalog holds them twice."
+            )
     flagged = [f"{name} {n:,}" for name, n in zip(_BITS, total.flags, strict=True) if n]
     if flagged:
         notes.append(f"Rows by bit of `flags`: {', '.join(flagged)}.")

@@ -19,7 +19,7 @@ from ubspark.crossmatch.match import Match
 from ubspark.crossmatch.options import MatchOptions, PositionColumns
 from ubspark.crossmatch.plan import CatalogSource, CellPlan, plan_cells
 from ubspark.crossmatch.several import PER_CATALOG, SeveralTask, name_column
-from ubspark.crossmatch.spark import create_task_frame
+from ubspark.crossmatch.spark import create_task_frame, separate_fast_rows
 from ubspark.errors import ParameterError
 from ubspark.figures import Figure
 from ubspark.recipes.base import (
@@ -91,12 +91,17 @@ class Multimatch:
         return resolved
 
     def plan(
-        self, inputs: Mapping[str, JobInput], params: MultimatchParams, *, n_cells: int | None
+        self,
+        inputs: Mapping[str, JobInput],
+        params: MultimatchParams,
+        *,
+        n_cells: int | None,
+        parallelism: int,
     ) -> list[Fact]:
         """Estimate what the job reads, from logs and footers alone."""
         facts: list[Fact] = []
         matches = _build_matches(inputs, params)
-        plan = _cut(matches, n_cells, parallelism=1)
+        plan = _cut(matches, n_cells, parallelism=parallelism)
         for name, match in matches.items():
             sides = {"left": inputs[_ANCHOR], "right": inputs[name]}
             given = describe_plan(match, plan, sides)
@@ -108,8 +113,11 @@ class Multimatch:
     ) -> JobResult:
         """Return a row for each row of the anchor that is kept."""
         matches = _build_matches(inputs, params)
-        parallelism = 2 * workspace.spark.sparkContext.defaultParallelism
-        plan = _cut(matches, workspace.n_cells, parallelism=parallelism)
+        plan = _cut(matches, workspace.n_cells, parallelism=workspace.parallelism)
+        matches = {
+            name: separate_fast_rows(workspace.spark, match, plan)
+            for name, match in matches.items()
+        }
         least = {"left": 0, "any": 1, "inner": len(matches)}[params.how]
         task = SeveralTask(matches, least, plan)
         table = OutputTable(

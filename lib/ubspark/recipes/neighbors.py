@@ -10,7 +10,7 @@ from ubspark.catalogs.writers import WrittenRows
 from ubspark.crossmatch.match import Match
 from ubspark.crossmatch.options import MatchOptions, Select
 from ubspark.crossmatch.plan import plan_cells
-from ubspark.crossmatch.spark import MatchTask, create_task_frame
+from ubspark.crossmatch.spark import MatchTask, create_task_frame, separate_fast_rows
 from ubspark.recipes.base import Fact, JobInput, JobResult, OutputTable, Summary, Workspace
 from ubspark.recipes.match_params import PairLimits, to_chance_sample, to_options
 from ubspark.recipes.match_report import describe_plan, summarise
@@ -60,7 +60,12 @@ class Neighbors:
         return resolved
 
     def plan(
-        self, inputs: Mapping[str, JobInput], params: NeighborsParams, *, n_cells: int | None
+        self,
+        inputs: Mapping[str, JobInput],
+        params: NeighborsParams,
+        *,
+        n_cells: int | None,
+        parallelism: int,
     ) -> list[Fact]:
         """Estimate what the job reads, from the log and footers alone."""
         match = _build_match(inputs, params)
@@ -70,6 +75,7 @@ class Neighbors:
             match.right.source,
             keep_unplaced=True,
             n_cells=n_cells,
+            parallelism=parallelism,
         )
         return describe_plan(match, cells, named)
 
@@ -83,8 +89,9 @@ class Neighbors:
             match.right.source,
             keep_unplaced=True,
             n_cells=workspace.n_cells,
-            parallelism=2 * workspace.spark.sparkContext.defaultParallelism,
+            parallelism=workspace.parallelism,
         )
+        match = separate_fast_rows(workspace.spark, match, plan)
         table = _pair_table(inputs, params)
         neighbors = OutputTable(
             frame=create_task_frame(workspace.spark, plan),

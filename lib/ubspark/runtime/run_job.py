@@ -16,25 +16,40 @@ from pyspark.sql import SparkSession
 
 from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.writers import WrittenRows
+from ubspark.errors import ConflictError, TransientError
 from ubspark.lineage.environment import describe_code, describe_environment
 from ubspark.lineage.spec import to_canonical_json
-from ubspark.lineage.tracking import Tracker, describe_place, load_output
-from ubspark.recipes.base import Fact, Summary, Workspace
+from ubspark.lineage.tracking import (
+    FolderRecord,
+    OutputRecord,
+    Tracker,
+    describe_place,
+    load_output,
+)
+from ubspark.recipes.base import (
+    Fact,
+    OutputFolder,
+    OutputTable,
+    Summary,
+    Workspace,
+    count_pieces,
+)
 from ubspark.reports import write_report
 from ubspark.runtime.config import JobConfig
 from ubspark.runtime.failures import describe_failure
 from ubspark.runtime.freeze import PreparedJob, prepare_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.logs import log_to
-from ubspark.runtime.outputs import commit_output, find_base, write_output
+from ubspark.runtime.outputs import commit_output, find_base, prepare_place, write_output
 from ubspark.runtime.records import RunRecord
 from ubspark.runtime.recovery import (
     close_lost_runs,
     create_tracker,
     find_commits,
     find_finished,
+    find_output,
 )
-from ubspark.runtime.session import build_session
+from ubspark.runtime.session import build_session, count_slots, validate_start
 from ubspark.runtime.submissions import hold_submission
 
 __all__ = ["RunOutcome", "plan_job", "run_job"]
@@ -93,11 +108,18 @@ def run_job(
         if made is not None and not force:
             return RunOutcome(made, already_made=True)
         bases = {name: find_base(job, name) for name in job.spec.outputs}
+        if spark is None:
+            validate_start()
+        for name in job.spec.outputs:
+            prepare_place(job, name)
         record = RunRecord.create(home.runs, job.spec)
         with log_to(record.folder / "run.log"), _tracked(record, job, home):
-            session = spark or build_session(config.resources, app_name=f"ubspark {config.job}")
-            _execute(job, record, session, scratch, bases)
-        return RunOutcome(record, already_made=False)
+            _log_start(job, record)
+            with _timed("Spark is there"):
+                session = spark or build_session(config.resources, app_name=f"ubspark {config.job}")
+            is_own = _execute(job, record, session, scratch, bases)
+        made = None if is_own else find_finished(job, home)
+        return RunOutcome(made or record, already_made=made is not None)
 
 
 def plan_job(config: JobConfig, *, home: Home | None = None) -> tuple[PreparedJob, list[Fact]]:
@@ -105,7 +127,10 @@ def plan_job(config: JobConfig, *, home: Home | None = None) -> tuple[PreparedJo
     home = home or Home.find()
     with _scratch_folder() as scratch:
         job = prepare_job(config, home, scratch=scratch)
-        return job, job.recipe.plan(job.inputs, job.params, n_cells=config.resources.cells)
+        n_pieces = count_pieces(count_slots(config.resources))
+        return job, job.recipe.plan(
+            job.inputs, job.params, n_cells=config.resources.cells, parallelism=n_pieces
+        )
 
 
 def _execute(
@@ -114,25 +139,29 @@ def _execute(
     spark: SparkSession,
     scratch: Path,
     bases: Mapping[str, int],
-) -> None:
-    """Compute, commit, and write the report."""
+) -> bool:
+    """Compute, commit, and write the report; False if an equal run committed all of it first."""
     started = time.monotonic()
+    _log.info("Spark %s on %s.", spark.version, spark.sparkContext.master)
     workspace = Workspace(spark, scratch, job.config.resources.cells)
-    result = job.recipe.run(job.inputs, job.params, workspace)
-    written = {name: write_output(job, name, table, spark) for name, table in result.tables.items()}
+    with _timed("Prepared"):
+        result = job.recipe.run(job.inputs, job.params, workspace)
+    written = {}
     for name, table in result.tables.items():
-        output = commit_output(
-            job,
-            name,
-            table,
-            written[name],
-            run_id=record.run_id,
-            spark=spark,
-            base=bases[name],
-        )
+        with _timed(f"Written {name}"):
+            written[name] = write_output(job, name, table, spark)
+        _log.info("%s: %d rows, %d bytes.", name, written[name].n_rows, written[name].n_bytes)
+    makers = set()
+    for name, table in result.tables.items():
+        with _timed(f"Committed {name}"):
+            maker, output = _commit(
+                job, name, table, written[name], record=record, spark=spark, base=bases[name]
+            )
+        makers.add(maker)
         record.outputs[name] = output.to_json()
         record.save()
-        _log.info("Committed %s, digest %s.", describe_place(output.to_json()), output.digest)
+        _log.info("%s is %s, digest %s.", name, describe_place(output.to_json()), output.digest)
+    record.metrics["seconds"] = time.monotonic() - started
     try:
         _describe_run(job, record, spark, result.summarise(written), written)
     # The outputs are there: what goes wrong in telling of them is no reason to lose the run.
@@ -143,7 +172,55 @@ def _execute(
         )
         record.notes.append(msg)
         warnings.warn(msg, stacklevel=2)
-    record.metrics["seconds"] = time.monotonic() - started
+    return record.run_id in makers
+
+
+def _commit(
+    job: PreparedJob,
+    name: str,
+    table: OutputTable | OutputFolder,
+    written: WrittenRows | WrittenFolder,
+    *,
+    record: RunRecord,
+    spark: SparkSession,
+    base: int,
+) -> tuple[str, OutputRecord | FolderRecord]:
+    """Commit an output, or take that of an equal run that was first; return whose it is."""
+    try:
+        output = commit_output(
+            job, name, table, written, run_id=record.run_id, spark=spark, base=base
+        )
+    except (ConflictError, TransientError):
+        made = find_output(job, name)
+        if made is None:
+            raise
+        note = f"Output `{name}` was made by the equal run {made[0]} while this one was working."
+        record.notes.append(note)
+        _log.info("%s", note)
+        return made
+    return record.run_id, output
+
+
+@contextmanager
+def _timed(step: str) -> Iterator[None]:
+    """Log how long a step took, once it is done."""
+    started = time.monotonic()
+    yield
+    _log.info("%s after %.1f s.", step, time.monotonic() - started)
+
+
+def _log_start(job: PreparedJob, record: RunRecord) -> None:
+    """Log who runs what on which inputs."""
+    code = describe_code()
+    revision = code.get("git", code["sha256"])
+    _log.info("Run %s of the job %s, key %s.", record.run_id, job.spec.job, job.spec.key)
+    _log.info("ubspark %s (%s), user %s.", code["version"], revision, job.spec.run.get("user"))
+    for name, entry in job.spec.inputs.items():
+        known = entry.to_json()
+        _log.info("Input %s: %s (%s).", name, describe_place(known), known.get("table_id", "files"))
+    for name, output in job.spec.outputs.items():
+        _log.info("Output %s: %s, mode %s.", name, output["uri"], output["mode"])
+    _log.info("Parameters: %s", to_canonical_json(job.spec.params))
 
 
 def _describe_run(
@@ -154,14 +231,16 @@ def _describe_run(
     written: Mapping[str, WrittenRows | WrittenFolder],
 ) -> None:
     """Put metrics, notes, surroundings and the report beside the record."""
-    record.metrics = {
+    record.metrics |= {
         **summary.metrics,
         "output_rows": sum(rows.n_rows for rows in written.values()),
         "output_bytes": sum(rows.n_bytes for rows in written.values()),
     }
-    record.notes = list(summary.notes)
+    record.notes.extend(summary.notes)
     for note in summary.notes:
         _log.info("%s", note)
+    listed = (f"{name} {value:.10g}" for name, value in record.metrics.items())
+    _log.info("Counts: %s.", ", ".join(listed))
     _describe_surroundings(record, spark)
     _report(job, record, summary)
 
@@ -181,23 +260,40 @@ def _describe_surroundings(record: RunRecord, spark: SparkSession) -> None:
 
 def _report(job: PreparedJob, record: RunRecord, summary: Summary) -> None:
     code = describe_code()
-    outputs = [describe_place(output) for output in record.outputs.values()]
+    facts = {
+        "run": record.run_id,
+        "run key": job.spec.key,
+        "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.started)),
+        "duration": f"{record.metrics['seconds']:.1f} s",
+        "user": str(job.spec.run.get("user")),
+        "code": str(code.get("git", code["version"])),
+    }
+    for name, output in record.outputs.items():
+        facts[f"output {name}"] = describe_place(output)
+        facts[f"digest of {name}"] = str(output["digest"])
     write_report(
         record.folder,
-        title=f"{job.spec.job} → {', '.join(job.spec.outputs)}",
-        facts={
-            "run": record.run_id,
-            "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.started)),
-            "user": str(job.spec.run.get("user")),
-            "code": str(code.get("git", code["version"])),
-            "outputs": ", ".join(outputs),
-        },
+        title=_make_title(job),
+        facts=facts,
         inputs={name: entry.to_json() for name, entry in job.spec.inputs.items()},
         params=job.spec.params,
         metrics=record.metrics,
         figures=summary.figures,
         notes=summary.notes,
     )
+
+
+def _make_title(job: PreparedJob) -> str:
+    """Return the job with the last parts of the places it reads and makes."""
+    spec = job.spec
+    names = [
+        [place.rstrip("/").rsplit("/", 1)[-1] for place in places]
+        for places in (
+            [entry.uri for entry in spec.inputs.values()],
+            [str(output["uri"]) for output in spec.outputs.values()],
+        )
+    ]
+    return f"{spec.job}: {' x '.join(names[0])} → {', '.join(names[1])}"
 
 
 @contextmanager

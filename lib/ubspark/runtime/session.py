@@ -3,21 +3,31 @@
 import atexit
 import logging
 import os
+import re
 import sys
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import resources
 from typing import Any
 
+import psutil
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
-from ubspark.errors import ParameterError, TransientError
+from ubspark.errors import ParameterError
 from ubspark.runtime.config import ResourceConfig
+from ubspark.runtime.gateway import describe_start_failure, start_gateway
 from ubspark.runtime.jars import validate_jars
 from ubspark.runtime.java import validate_java
 
-__all__ = ["SPARK_SETTINGS", "build_session", "is_under_spark_submit"]
+__all__ = [
+    "SPARK_SETTINGS",
+    "build_session",
+    "count_slots",
+    "is_under_spark_submit",
+    "validate_start",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -38,11 +48,35 @@ SPARK_SETTINGS: Mapping[str, str] = {
 }
 _DEFAULT_MASTER = "local[*]"
 _DEFAULT_MEMORY = "2g"
+_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def is_under_spark_submit() -> bool:
     """Whether ``spark-submit`` started this Python."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def count_slots(asked: ResourceConfig) -> int:
+    """Return the tasks that can run at once under the master asked for, 1 where it does not say."""
+    master = asked.master or _DEFAULT_MASTER
+    found = re.fullmatch(r"local(?:\[(\*|\d+)(?:,\d+)?\])?", master)
+    if found is not None:
+        return os.cpu_count() or 1 if found[1] == "*" else int(found[1] or 1)
+    cluster = re.fullmatch(r"local-cluster\[(\d+),(\d+),\d+\]", master)
+    return int(cluster[1]) * int(cluster[2]) if cluster is not None else 1
+
+
+def validate_start() -> None:
+    """Refuse what would keep a session from starting: a missing or wrong Java, missing JARs.
+
+    Raises
+    ------
+    ParameterError
+        With the cure.
+    """
+    if SparkSession.getActiveSession() is None and not is_under_spark_submit():
+        validate_java()
+        validate_jars()
 
 
 def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSession:
@@ -55,8 +89,8 @@ def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSes
     ------
     ParameterError
         If Java or the Delta JARs are missing or do not fit.
-    TransientError
-        If Spark does not start.
+    UbsparkError
+        If Spark does not start, with the reason and the cure.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
@@ -75,13 +109,8 @@ def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSes
         builder = builder.master(resources_asked.master or _DEFAULT_MASTER).config(
             map=_local_settings(resources_asked)
         )
-    builder = builder.config(map=dict(resources_asked.spark))
-    try:
-        session = builder.getOrCreate()
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        msg = f"Spark did not start: {first}"
-        raise TransientError(msg) from error
+        _warn_of_memory(resources_asked)
+    session = _start(builder.config(map=dict(resources_asked.spark)))
     _validate_active(session)
     # A JVM that ends leaves this server with a stack trace that tells nobody anything.
     setattr(session.sparkContext._accumulatorServer, "handle_error", lambda *_: None)  # noqa: B010
@@ -89,6 +118,30 @@ def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSes
         # A cluster takes an application that just goes away for a failed one.
         atexit.register(_stop, session)
     return session
+
+
+def _start(builder: SparkSession.Builder) -> SparkSession:
+    """Return the session, or say in one sentence why there is none."""
+    voice = None if is_under_spark_submit() else start_gateway(builder._options)
+    try:
+        session = builder.getOrCreate()
+    except Exception as error:
+        raise describe_start_failure(str(error)) from error
+    if voice is not None:
+        voice.release()
+    return session
+
+
+def _warn_of_memory(asked: ResourceConfig) -> None:
+    """Say that a machine has less memory than Java is told to take."""
+    text = (asked.memory or _DEFAULT_MEMORY).lower().removesuffix("b")
+    total = psutil.virtual_memory().total
+    if int(text[:-1]) * _UNITS[text[-1]] > total:
+        msg = (
+            f"`resources.memory` is {asked.memory or _DEFAULT_MEMORY}, but this machine has "
+            f"{total / 2**30:.1f} GiB; the run may be killed for lack of memory."
+        )
+        warnings.warn(msg, stacklevel=3)
 
 
 def _is_one_process(master: str) -> bool:

@@ -1,0 +1,245 @@
+"""The classify job: a model gives each row of a feature table its class and probabilities."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ubspark.catalogs.catalog import CatalogLayout
+from ubspark.catalogs.delta import TableVersion
+from ubspark.catalogs.parquet_sink import Constraint
+from ubspark.catalogs.roles import CatalogRoles
+from ubspark.catalogs.schema import TableColumn, TableSchema
+from ubspark.catalogs.selection import select_rows
+from ubspark.catalogs.writers import WrittenRows
+from ubspark.columns import HEALPIX_29, NO_POSITION
+from ubspark.crossmatch.plan import CatalogSource
+from ubspark.errors import ParameterError, SchemaError
+from ubspark.features.model import ClassifierModel, load_model
+from ubspark.features.segments import IntArray
+from ubspark.features.spark import create_task_frame, cut_cells
+from ubspark.figures import Figure, Histogram
+from ubspark.recipes.base import (
+    Fact,
+    JobInput,
+    JobResult,
+    OutputTable,
+    Params,
+    Summary,
+    Workspace,
+)
+from ubspark.recipes.pair_table import get_table
+from ubspark.recipes.train import REGISTRY_PROPERTY
+
+__all__ = ["CLASSIFY", "Classify", "ClassifyParams"]
+
+#: Name of the column of the class that an object is given.
+LABEL = "label"
+_PREFIX = "p_"
+#: Compressed bytes of features that a task should read; decompressed, they are doubles.
+_CELL_BYTES = 24 << 20
+
+
+class ClassifyParams(Params):
+    """Parameters of the classify job."""
+
+    #: Folder of the model, as the train job made it.
+    model: str
+    #: sha256 of its estimator, the run and the table version that it comes from; set when the
+    #: job is frozen.
+    model_sha256: str | None = None
+    model_run: str | None = None
+    training_table: str | None = None
+
+
+@dataclass
+class ScoreTask:
+    """What a Spark task runs: it opens the model once, and scores the rows of its cells."""
+
+    source: CatalogSource
+    cells: IntArray
+    carried: tuple[str, ...]
+    folder: str
+    sha256: str
+    summary: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+        """Yield the scores of each cell."""
+        model = _open(self.folder, self.sha256)
+        for batch in batches:
+            for cell in batch.column(0).to_pylist():
+                wanted = [*self.carried, *model.card.columns]
+                rows = self.source.read(self.cells[cell : cell + 1], wanted)
+                yield self._score(model, rows)
+
+    def _score(self, model: ClassifierModel, rows: pa.Table) -> pa.Table:
+        probabilities, given = model.classify(rows)
+        for name, n in zip(*np.unique(given, return_counts=True), strict=True):
+            self.summary[str(name)] = self.summary.get(str(name), 0) + int(n)
+        kept = {name: rows[name] for name in dict.fromkeys([HEALPIX_29.name, *self.carried])}
+        scores = [pa.array(column.astype(np.float32)) for column in probabilities.T]
+        names = [*kept, LABEL, *_name_columns(model)]
+        return pa.table([*kept.values(), pa.array(given, pa.string()), *scores], names=names)
+
+
+class Classify:
+    """Score a feature table with a model."""
+
+    name = "classify"
+    version = "1"
+    inputs: Mapping[str, str] = {"features": "table"}
+    outputs: Sequence[str] = ("scores",)
+    params = ClassifyParams
+
+    def resolve(self, inputs: Mapping[str, JobInput], params: ClassifyParams) -> ClassifyParams:
+        """Open the model, and check that the table fits it."""
+        model = _open(params.model, params.model_sha256)
+        table = get_table(inputs["features"])
+        properties = table.properties if isinstance(table, TableVersion) else {}
+        units = {column.name: column.unit for column in table.schema.columns}
+        registry = properties.get(REGISTRY_PROPERTY)
+        model.validate_table(units, registry, table=inputs["features"].short_name)
+        _find_carried(inputs["features"])
+        _describe(inputs, model)
+        return params.model_copy(
+            update={
+                "model": str(Path(params.model).expanduser().absolute()),
+                "model_sha256": model.digest,
+                "model_run": model.card.run,
+                "training_table": model.card.training_table,
+            }
+        )
+
+    def plan(
+        self,
+        inputs: Mapping[str, JobInput],
+        params: ClassifyParams,
+        *,
+        n_cells: int | None,
+        parallelism: int,
+    ) -> list[Fact]:
+        """Say what would be scored with what."""
+        source = _open_source(inputs["features"])
+        return [
+            Fact("features", str(get_table(inputs["features"]))),
+            Fact("rows", get_table(inputs["features"]).n_rows),
+            Fact("model", params.model),
+            Fact("model made by run", str(params.model_run)),
+            Fact("trained on", str(params.training_table)),
+            Fact("tasks", len(_cut(source, n_cells, parallelism))),
+        ]
+
+    def run(
+        self, inputs: Mapping[str, JobInput], params: ClassifyParams, workspace: Workspace
+    ) -> JobResult:
+        """Return the scores, made cell by cell without a shuffle."""
+        model = _open(params.model, params.model_sha256)
+        source = _open_source(inputs["features"]).refine()
+        parallelism = workspace.spark.sparkContext.defaultParallelism
+        cells = _cut(source, workspace.n_cells, parallelism)
+        carried = _find_carried(inputs["features"])
+        scores = OutputTable(
+            frame=create_task_frame(workspace.spark, len(cells)),
+            task=ScoreTask(source, cells, carried, params.model, model.digest),
+            schema=_describe(inputs, model),
+            properties={
+                **_find_roles(inputs["features"]).to_properties(),
+                "ubspark.model.sha256": model.digest,
+                "ubspark.model.run": model.card.run,
+                "ubspark.model.training_table": model.card.training_table,
+            },
+            constraints=(Constraint(HEALPIX_29.name, NO_POSITION),),
+        )
+
+        def summarise(written: Mapping[str, Any]) -> Summary:
+            return _summarise(model, written["scores"])
+
+        return JobResult({"scores": scores}, summarise)
+
+
+CLASSIFY = Classify()
+
+
+def _open(folder: str, sha256: str | None) -> ClassifierModel:
+    model = load_model(Path(folder).expanduser())
+    if sha256 not in (None, model.digest):
+        msg = f"The model in `{folder}` is another one now: {model.digest}, not {sha256}."
+        raise ParameterError(msg)
+    return model
+
+
+def _find_roles(given: JobInput) -> CatalogRoles:
+    roles = get_table(given).roles.override(given.roles)
+    kept = {role: roles[role] for role in ("id", "ra", "dec") if roles.get(role) is not None}
+    return CatalogRoles(kept, roles.epoch, roles.pm_includes_cos_dec)
+
+
+def _find_carried(given: JobInput) -> tuple[str, ...]:
+    """Return the columns of the features that the output keeps: id, position, what was asked."""
+    roles, table = _find_roles(given), get_table(given)
+    if roles.get("id") is None:
+        msg = f"Table `{table.uri}` has no column of role `id`. Set `inputs.features.roles.id`."
+        raise SchemaError(msg)
+    names = tuple(dict.fromkeys([*roles.columns.values(), *(given.columns or ())]))
+    table.schema.validate_columns(names, table=table.uri)
+    return names
+
+
+def _name_columns(model: ClassifierModel) -> list[str]:
+    """Return the column of each class: letters, digits and ``_`` of its name."""
+    plain = ("".join(c if c.isalnum() else "_" for c in name) for name in model.card.classes)
+    return [_PREFIX + name for name in plain]
+
+
+def _describe(inputs: Mapping[str, JobInput], model: ClassifierModel) -> TableSchema:
+    schema = get_table(inputs["features"]).schema
+    columns = [TableColumn.from_vocabulary(HEALPIX_29)]
+    columns += [schema[name] for name in _find_carried(inputs["features"])]
+    text = "Class whose probability is raised most above its share in the training objects"
+    columns.append(TableColumn(LABEL, pa.string(), False, None, "src.class", text))
+    for name, label in zip(_name_columns(model), model.card.classes, strict=True):
+        about = f"Calibrated probability of the class {label}"
+        columns.append(TableColumn(name, pa.float32(), False, None, "stat.probability", about))
+    lower = [column.name.lower() for column in columns]
+    for name in lower:
+        if lower.count(name) > 1:
+            msg = f"Two columns of the scores would be named `{name}`; rename a class or a column."
+            raise SchemaError(msg)
+    return TableSchema(tuple(columns))
+
+
+def _open_source(given: JobInput) -> CatalogLayout:
+    roles = get_table(given).roles.override(given.roles)
+    return select_rows(
+        get_table(given).read_layout(),
+        region=given.region,
+        condition=given.where,
+        ra=roles.get("ra"),
+        dec=roles.get("dec"),
+    )
+
+
+def _cut(source: CatalogLayout, n_cells: int | None, parallelism: int) -> IntArray:
+    return cut_cells(source, cell_bytes=_CELL_BYTES, n_cells=n_cells, parallelism=parallelism)
+
+
+def _summarise(model: ClassifierModel, written: WrittenRows) -> Summary:
+    counts = dict.fromkeys(model.card.classes, 0)
+    for part in written.summaries:
+        for name, n in part.items():
+            counts[name] += n
+    edges = np.arange(len(counts) + 1, dtype=np.float64) - 0.5
+    named = ", ".join(f"{i} {name}" for i, name in enumerate(counts))
+    values = np.array(list(counts.values()), dtype=np.int64)
+    figures: dict[str, Figure] = {
+        "classes": Histogram("Objects by the class they were given", "class", edges, values, named)
+    }
+    origin = (
+        f"Model {model.digest[:12]} of run {model.card.run}, trained on "
+        f"{model.card.training_table} with the feature registry {model.card.registry}."
+    )
+    metrics = {"objects": written.n_rows, **{f"objects_{k}": n for k, n in counts.items()}}
+    return Summary(metrics, figures, [origin])

@@ -1,0 +1,102 @@
+"""What a features job says of the table that it made: undefined values, status, drift."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from ubspark.catalogs.catalog import Catalog
+from ubspark.features.arrow import to_floats
+from ubspark.features.quality import ColumnQuality, FeatureQuality, compute_drift
+from ubspark.features.segments import STATUS_BITS
+from ubspark.figures import Figure, Histogram
+from ubspark.recipes.base import Summary
+from ubspark.recipes.feature_job import FeatureJob
+
+__all__ = ["summarise_features"]
+
+#: Above it a distribution is usually called changed.
+_DRIFTED = 0.25
+
+
+def summarise_features(job: FeatureJob, parts: Iterable[FeatureQuality]) -> Summary:
+    """Return metrics, figures and notes of a feature table, from what its tasks counted."""
+    total = FeatureQuality()
+    for part in parts:
+        total += part
+    shares = {
+        name: column.n_undefined / column.n for name, column in total.columns.items() if column.n
+    }
+    metrics: dict[str, float] = {
+        "objects": total.n_rows,
+        "feature_columns": len(total.columns),
+        "share_undefined": float(np.mean(list(shares.values()))) if shares else 0.0,
+        **{f"joined_{name}": n for name, n in total.joined.items()},
+    }
+    for bit in STATUS_BITS:
+        metrics[f"status_{bit}"] = sum(n for value, n in total.status.items() if value & bit)
+    figures = {"undefined": _draw_shares(shares)}
+    notes = _note(job, total, shares)
+    if job.previous is not None:
+        drift = compute_drift(_read_quality(job.previous, list(total.columns)), total)
+        metrics["drifted_columns"] = sum(value > _DRIFTED for value in drift.values())
+        figures["drift"] = _draw_drift(drift)
+        notes.append(_note_drift(job.previous, drift))
+    return Summary(metrics, figures, notes)
+
+
+def _read_quality(table: Catalog, names: list[str]) -> FeatureQuality:
+    """Count the columns of an earlier table that it has in common with this one."""
+    shared = [name for name in names if name in table.schema]
+    quality = FeatureQuality(columns={name: ColumnQuality() for name in shared})
+    for batch in table.to_dataset().to_batches(columns=shared):
+        quality.n_rows += batch.num_rows
+        for name in shared:
+            quality.columns[name].add(to_floats(batch[name]))
+    return quality
+
+
+def _draw_shares(shares: Mapping[str, float]) -> Figure:
+    edges = np.linspace(0.0, 1.0, 21)
+    counts = np.histogram(list(shares.values()), edges)[0]
+    title = "Undefined values of the feature columns"
+    return Histogram(title, "share of objects without a value", edges, counts)
+
+
+def _draw_drift(drift: Mapping[str, float]) -> Figure:
+    values = np.array([value for value in drift.values() if np.isfinite(value)])
+    edges = np.linspace(0.0, max(1.0, float(values.max(initial=0.0))), 21)
+    title = "Change of the distributions since the previous table"
+    return Histogram(title, "population stability index", edges, np.histogram(values, edges)[0])
+
+
+def _note(job: FeatureJob, total: FeatureQuality, shares: Mapping[str, float]) -> list[str]:
+    notes = [f"Feature registry {job.registry.version}: {len(total.columns)} feature columns."]
+    for name, n in total.joined.items():
+        notes.append(f"{n:,} of {total.n_rows:,} objects were found in `inputs.{name}`.")
+        if n < min(total.n_rows, job.others[name].n_rows):
+            notes.append(
+                f"`inputs.{name}` has {job.others[name].n_rows:,} rows: those of other objects, or "
+                f"with another `_healpix_29` than their light curve, were not joined."
+            )
+    for bit, meaning in STATUS_BITS.items():
+        n = sum(count for value, count in total.status.items() if value & bit)
+        if n:
+            notes.append(f"{n:,} objects have status bit {bit}: {meaning}.")
+    empty = [name for name, share in shares.items() if share == 1.0]
+    if empty and total.n_rows:
+        notes.append(f"{len(empty)} feature columns have no value at all: {_shorten(empty)}.")
+    return notes
+
+
+def _note_drift(previous: Catalog, drift: Mapping[str, float]) -> str:
+    changed = sorted((n for n, v in drift.items() if v > _DRIFTED), key=lambda n: -drift[n])
+    if not changed:
+        return f"No column is distributed otherwise than in `{previous}`."
+    return (
+        f"{len(changed)} of {len(drift)} columns are distributed otherwise than in `{previous}` "
+        f"(index above {_DRIFTED}): {_shorten(changed)}."
+    )
+
+
+def _shorten(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

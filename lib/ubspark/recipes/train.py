@@ -1,0 +1,332 @@
+"""The train job: a feature table and labels become a classifier, with figures of how good it is."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from ubspark.catalogs.catalog import Catalog
+from ubspark.catalogs.delta import TableVersion
+from ubspark.catalogs.export.manifest import ExportFile
+from ubspark.catalogs.export.staging import StagingFolder
+from ubspark.catalogs.export.written import WrittenFolder
+from ubspark.errors import ParameterError, SchemaError
+from ubspark.features.arrow import look_up
+from ubspark.features.evaluation import Evaluation, compute_reliability
+from ubspark.features.model import ClassifierModel, ModelCard, save_model
+from ubspark.features.segments import FloatArray
+from ubspark.features.training import OTHER, Training, merge_rare, train
+from ubspark.figures import Curve, Curves, Figure, Histogram, Image
+from ubspark.recipes.base import (
+    Fact,
+    JobInput,
+    JobResult,
+    OutputFolder,
+    Params,
+    Summary,
+    Workspace,
+)
+from ubspark.recipes.pair_table import get_table
+
+__all__ = ["REGISTRY_PROPERTY", "TRAIN", "Train", "TrainParams"]
+
+#: Table property by which the features job says the version of its registry.
+REGISTRY_PROPERTY = "ubspark.features.registry"
+_IMPORTANT = 20
+
+
+class TrainParams(Params):
+    """Parameters of the train job."""
+
+    #: Column of the labels.
+    label: str = "class"
+    #: Column of the features whose rows stay together in cross-validation; the id by default.
+    group: str | None = None
+    #: Feature columns; all that the features job computed by default.
+    columns: tuple[str, ...] | None = None
+    #: Feature columns left out.
+    exclude: tuple[str, ...] = ()
+    #: Classes with fewer objects are merged into ``other``.
+    least: Annotated[int, Field(ge=2)] = 8
+    folds: Annotated[int, Field(ge=2, le=50)] = 5
+    #: How often each column is shuffled for its importance; 0 leaves it out.
+    shuffles: Annotated[int, Field(ge=0)] = 2
+    #: A function without arguments, ``module:name``, that returns a scikit-learn classifier;
+    #: gradient boosting of trees by default.
+    estimator: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Labelled:
+    """The rows that have a label."""
+
+    features: FloatArray
+    labels: list[str]
+    groups: list[str]
+    merged: list[str]
+    n_unlabelled: int
+
+
+class Train:
+    """Train a classifier on a feature table."""
+
+    name = "train"
+    version = "1"
+    inputs: Mapping[str, str] = {"features": "table", "labels": "table"}
+    outputs: Mapping[str, str] = {"model": "folder"}
+    params = TrainParams
+
+    def resolve(self, inputs: Mapping[str, JobInput], params: TrainParams) -> TrainParams:
+        """Find the columns and check them."""
+        features, labels = (get_table(inputs[name]) for name in ("features", "labels"))
+        labels.schema.validate_columns([params.label], table=labels.uri)
+        for name in ("features", "labels"):
+            _find_id(inputs[name])
+        if not isinstance(features, TableVersion) or REGISTRY_PROPERTY not in features.properties:
+            msg = f"Table `{features.uri}` was not made by the features job."
+            raise SchemaError(msg)
+        if params.estimator is not None:
+            _load_estimator(params.estimator)
+        group = params.group or _find_id(inputs["features"])
+        features.schema.validate_columns([group, *(params.columns or ())], table=features.uri)
+        columns = params.columns or _find_columns(inputs["features"])
+        unknown = [name for name in params.exclude if name not in features.schema]
+        features.schema.validate_columns(unknown, table=features.uri)
+        kept = tuple(name for name in columns if name not in params.exclude)
+        if not kept:
+            msg = "`params.columns` without `params.exclude` must leave at least one column."
+            raise ParameterError(msg)
+        return params.model_copy(update={"columns": kept, "group": group})
+
+    def plan(
+        self,
+        inputs: Mapping[str, JobInput],
+        params: TrainParams,
+        *,
+        n_cells: int | None,
+        parallelism: int,
+    ) -> list[Fact]:
+        """Say what would be trained on."""
+        _ = n_cells, parallelism
+        return [
+            Fact("features", str(get_table(inputs["features"]))),
+            Fact("labels", str(get_table(inputs["labels"]))),
+            Fact("labelled objects, at most", get_table(inputs["labels"]).n_rows),
+            Fact("columns", len(params.columns or ())),
+            Fact("folds", params.folds),
+        ]
+
+    def run(
+        self, inputs: Mapping[str, JobInput], params: TrainParams, workspace: Workspace
+    ) -> JobResult:
+        """Return the folder of the model; it is trained on the driver when it is written."""
+        _ = workspace
+        found: list[tuple[_Labelled, Training]] = []
+
+        def write(staging: StagingFolder) -> WrittenFolder:
+            labelled = _read(inputs, params)
+            training = train(
+                labelled.features,
+                labelled.labels,
+                labelled.groups,
+                estimator=_load_estimator(params.estimator),
+                n_folds=params.folds,
+                n_shuffles=params.shuffles,
+                seed=params.seed,
+            )
+            found.append((labelled, training))
+
+            def seal(run_id: str) -> tuple[ExportFile, ...]:
+                return _save(inputs, params, training, staging.files, run_id)
+
+            return WrittenFolder("model", (), len(labelled.labels), 0, seal)
+
+        def summarise(written: Mapping[str, Any]) -> Summary:
+            _ = written
+            return _summarise(params, *found[0])
+
+        return JobResult({"model": OutputFolder("model", write)}, summarise)
+
+
+TRAIN = Train()
+
+
+def _find_id(given: JobInput) -> str:
+    table = get_table(given)
+    column = table.roles.override(given.roles).get("id")
+    if column is None:
+        msg = f"Table `{table.uri}` has no column of role `id`. Set `inputs.{given.name}.roles.id`."
+        raise SchemaError(msg)
+    table.schema.validate_columns([column], table=table.uri)
+    return column
+
+
+def _find_columns(given: JobInput) -> tuple[str, ...]:
+    """Return the columns that the features job computed: numbers that are no role or status."""
+    table = get_table(given)
+    roles = set(table.roles.override(given.roles).columns.values())
+    return tuple(
+        column.name
+        for column in table.schema.columns
+        if column.name not in roles
+        and not column.name.startswith("_")
+        and column.name != "feature_status"
+        and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type))
+    )
+
+
+def _load_estimator(name: str | None) -> Any:
+    if name is None:
+        return None
+    module, _, attribute = name.partition(":")
+    try:
+        make = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        msg = f"`params.estimator` must be `module:function`, got `{name}`: {error}."
+        raise ParameterError(msg) from error
+    estimator = make()
+    if not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
+        msg = f"`{name}` must return a classifier with `fit` and `predict_proba`."
+        raise ParameterError(msg)
+    return estimator
+
+
+def _read(inputs: Mapping[str, JobInput], params: TrainParams) -> _Labelled:
+    """Read the labels, and the features of their objects; the rest stays where it is."""
+    labels = _scan(inputs["labels"], [params.label])
+    known = labels.filter(labels[params.label].is_valid())
+    label_id, feature_id = _find_id(inputs["labels"]), _find_id(inputs["features"])
+    columns = list(params.columns or ())
+    asked = known[label_id].combine_chunks()
+    kind = get_table(inputs["features"]).schema[feature_id].type
+    rows = _scan(
+        inputs["features"],
+        [*columns, str(params.group)],
+        condition=pc.field(feature_id).isin(asked.cast(kind)),
+    )
+    if rows.num_rows == 0:
+        msg = "No object of `inputs.labels` is in `inputs.features`; are the ids of one catalog?"
+        raise SchemaError(msg)
+    place = look_up(rows[feature_id], known[label_id])
+    names = known[params.label].take(pa.array(place)).to_pylist()
+    merged_labels, merged = merge_rare(names, least=params.least)
+    matrix = np.stack([rows[name].cast(pa.float64()).to_numpy() for name in columns], axis=1)
+    groups = [str(group) for group in rows[str(params.group)].to_pylist()]
+    return _Labelled(matrix, merged_labels, groups, merged, known.num_rows - rows.num_rows)
+
+
+def _scan(given: JobInput, columns: list[str], condition: Any = None) -> pa.Table:
+    """Read some columns of a table, its id among them."""
+    wanted = dict.fromkeys([_find_id(given), *columns])
+    dataset = get_table(given).to_dataset()
+    rows = dataset.to_table(columns=list(wanted), filter=condition)
+    # In an order of its own: files come as they come.
+    return rows.sort_by(_find_id(given))
+
+
+def _save(
+    inputs: Mapping[str, JobInput],
+    params: TrainParams,
+    training: Training,
+    folder: Path,
+    run_id: str,
+) -> tuple[ExportFile, ...]:
+    features: Catalog = get_table(inputs["features"])
+    columns = tuple(params.columns or ())
+    properties = features.properties if isinstance(features, TableVersion) else {}
+    card = ModelCard(
+        columns=columns,
+        units=tuple(features.schema[name].unit for name in columns),
+        registry=properties[REGISTRY_PROPERTY],
+        classes=training.classes,
+        training_table=str(features),
+        run=run_id,
+    )
+    facts = {
+        "evaluation": _to_facts(training.evaluation),
+        "importance": dict(zip(columns, training.importance.tolist(), strict=True)),
+        "labels": str(get_table(inputs["labels"])),
+        "params": params.model_dump(mode="json"),
+    }
+    save_model(ClassifierModel.from_training(training, card), folder, facts=facts)
+    return tuple(ExportFile.describe(folder, path.name) for path in sorted(folder.iterdir()))
+
+
+def _to_facts(evaluation: Evaluation) -> dict[str, Any]:
+    facts = asdict(evaluation)
+    return {**facts, "confusion": evaluation.confusion.tolist()}
+
+
+def _summarise(params: TrainParams, labelled: _Labelled, training: Training) -> Summary:
+    found = training.evaluation
+    metrics = {
+        "labelled_objects": len(labelled.labels),
+        "classes": len(found.classes),
+        "balanced_accuracy": found.balanced_accuracy.value,
+        "balanced_accuracy_low": found.balanced_accuracy.low,
+        "balanced_accuracy_high": found.balanced_accuracy.high,
+        "accuracy": found.accuracy.value,
+        "majority_accuracy": found.majority_accuracy,
+        "log_loss": found.log_loss,
+        "brier": found.brier,
+        "calibration_error": found.calibration_error,
+        **{f"recall_{n}": r.value for n, r in zip(found.classes, found.recall, strict=True)},
+    }
+    judged = (
+        f"Balanced accuracy {found.balanced_accuracy} (95 %) in {params.folds}-fold "
+        f"cross-validation of {len(labelled.labels):,} objects; always answering the largest of "
+        f"{len(found.classes)} classes gives {1 / len(found.classes):.3f}."
+    )
+    notes = [judged]
+    if labelled.merged:
+        notes.append(
+            f"Classes with fewer than {params.least} objects were merged into `{OTHER}`: "
+            f"{', '.join(labelled.merged)}."
+        )
+    if labelled.n_unlabelled:
+        notes.append(f"{labelled.n_unlabelled:,} labelled objects are not in the feature table.")
+    if params.shuffles:
+        best = np.argsort(-training.importance)[:5]
+        names = ", ".join(str((params.columns or ())[i]) for i in best)
+        notes.append(f"The columns that count most: {names}.")
+    return Summary(metrics, _draw(params, training), notes)
+
+
+def _draw(params: TrainParams, training: Training) -> dict[str, Figure]:
+    found, k = training.evaluation, len(training.classes)
+    order = ", ".join(f"{i} {name}" for i, name in enumerate(found.classes))
+    stated, share, _ = compute_reliability(training.labels, training.probabilities)
+    figures: dict[str, Figure] = {
+        "confusion": Image(
+            "Confusion of held-out objects",
+            "class given",
+            "true class",
+            (-0.5, k - 0.5, -0.5, k - 0.5),
+            found.confusion,
+            order,
+        ),
+        "reliability": Curves(
+            "Reliability of the probabilities",
+            "largest probability",
+            "share of hits",
+            (
+                Curve("held-out objects", stated, share),
+                Curve("perfect", np.array([0.0, 1.0]), np.array([0.0, 1.0])),
+            ),
+        ),
+    }
+    if params.shuffles:
+        best = np.argsort(-training.importance)[:_IMPORTANT]
+        names = ", ".join(f"{i} {(params.columns or ())[j]}" for i, j in enumerate(best))
+        counts = np.round(1000 * np.maximum(training.importance[best], 0.0)).astype(np.int64)
+        edges = np.arange(len(best) + 1, dtype=np.float64) - 0.5
+        title = "Loss of balanced accuracy when a column is shuffled, thousandths"
+        figures["importance"] = Histogram(title, "column", edges, counts, names)
+    return figures
