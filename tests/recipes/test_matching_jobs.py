@@ -194,6 +194,51 @@ def test_scorer_ranks_and_drops_pairs(
     assert spec["params"]["scorer"]["source"] == SCORER
 
 
+PLANS: list[tuple[Select, How]] = [("nearest", "inner"), ("one_to_one", "outer"), ("all", "right")]
+
+
+@pytest.mark.parametrize(("select", "how"), PLANS)
+def test_every_plan_gives_one_answer(
+    matching_home: Home, spark: SparkSession, select: Select, how: How
+) -> None:
+    digests = {}
+    for plan in ("cells", "broadcast", "shuffle", "files"):
+        sides: dict[str, Any] = {}
+        for side, name in (("left", "ours"), ("right", "theirs")):
+            path = str(matching_home.path / f"{name}.parquet")
+            sides[side] = (
+                {"path": path, "roles": {"id": "id"}} if plan == "files" else {"table": name}
+            )
+        content = {
+            "job": "crossmatch",
+            "inputs": sides,
+            "params": {"radius": "4 arcsec", "select": select, "how": how},
+            "outputs": {"matches": {"table": f"plan_{plan}_{select}_{how}"}},
+            "resources": {"cells": 5} | ({} if plan == "files" else {"plan": plan}),
+        }
+        outcome = run_job(parse_job(content), home=matching_home, spark=spark)
+        digests[plan] = outcome.outputs["matches"]["digest"]
+    assert len(set(digests.values())) == 1
+
+
+def test_small_right_side_spares_the_left_one(matching_home: Home, spark: SparkSession) -> None:
+    """Held in memory, the right side tells where left rows matter at all."""
+    inputs = {"left": "ours", "right": {"table": "theirs", "where": "dec > 80"}}
+    content = {
+        "job": "crossmatch",
+        "inputs": {"left": {"table": "ours"}, "right": inputs["right"]},
+        "params": {"radius": "4 arcsec"},
+        "outputs": {"matches": {"table": "spared"}},
+        "resources": {"plan": "broadcast"},
+    }
+    outcome = run_job(parse_job(content), home=matching_home, spark=spark)
+    rows, _ = run(
+        matching_home, spark, "crossmatch", "unspared", inputs, {"radius": "4 arcsec"}, cells=3
+    )
+    assert read(matching_home, "spared").equals(rows)
+    assert 0 < outcome.record.metrics["left_rows"] < N / 3
+
+
 def test_neighbors_keep_duplicates_and_leave_out_the_row_itself(
     matching_home: Home, spark: SparkSession
 ) -> None:

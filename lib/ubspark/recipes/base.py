@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 from pyspark.sql import DataFrame, SparkSession
@@ -71,6 +71,8 @@ class Workspace:
     scratch: Path
     #: How to cut the work; never part of the run key.
     n_cells: int | None = None
+    #: How to bring the rows of a match together.
+    plan: Literal["auto", "cells", "broadcast", "shuffle"] = "auto"
 
     @property
     def parallelism(self) -> int:
@@ -155,8 +157,9 @@ class Recipe(Protocol):
 
     name: str
     version: str
-    #: Names of the inputs, and what each is: a ``table``, a ``file``, or ``rows``, either of the
-    #: two. ``?`` after it marks one that may be left out; the name ``*`` is any further name.
+    #: Names of the inputs, and what each is: a ``table``, a ``file``, ``rows``, either of the
+    #: two, or a ``catalog``, a table or a file that is sorted for the run. ``?`` after it marks
+    #: one that may be left out; the name ``*`` is any further name.
     inputs: Mapping[str, str]
     #: Model of the parameters, a subclass of `Params`.
     params: Any

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ubspark.catalogs.writers import WrittenRows
+from ubspark.crossmatch.broadcast import choose_plan, hold_smaller
 from ubspark.crossmatch.match import Match
 from ubspark.crossmatch.options import How, MatchOptions, PositionColumns
 from ubspark.crossmatch.plan import CellPlan, plan_cells
@@ -33,6 +34,7 @@ from ubspark.recipes.match_sides import build_side
 from ubspark.recipes.pair_table import PairTable, get_table
 from ubspark.recipes.positions import resolve_epoch
 from ubspark.recipes.quantities import MatchEpoch
+from ubspark.recipes.unsorted import stage_inputs
 
 __all__ = ["CROSSMATCH", "Crossmatch", "CrossmatchParams"]
 
@@ -68,7 +70,7 @@ class Crossmatch:
 
     name = "crossmatch"
     version = "2"
-    inputs: Mapping[str, str] = {"left": "table", "right": "table"}
+    inputs: Mapping[str, str] = {"left": "catalog", "right": "catalog"}
     outputs: Sequence[str] = ("matches",)
     params = CrossmatchParams
 
@@ -106,7 +108,8 @@ class Crossmatch:
     def run(
         self, inputs: Mapping[str, JobInput], params: CrossmatchParams, workspace: Workspace
     ) -> JobResult:
-        """Return the matches, made cell by cell without a shuffle."""
+        """Return the matches, made cell by cell; only files that are not sorted are shuffled."""
+        inputs = stage_inputs(inputs, workspace)
         match = build_match(inputs, params)
         plan = _cut(match, workspace.n_cells, parallelism=workspace.parallelism)
         match = separate_fast_rows(workspace.spark, match, plan)
@@ -114,6 +117,9 @@ class Crossmatch:
             prior = _measure_prior(inputs, params, match, workspace)
             chosen = to_probability(params.probability, prior)
             match = replace(match, options=replace(match.options, probability=chosen))
+        if choose_plan(match, workspace.plan) == "broadcast":
+            match = hold_smaller(match)
+            plan = _cut(match, workspace.n_cells, parallelism=workspace.parallelism)
         table = _pair_table(inputs, params)
         matches = OutputTable(
             frame=create_task_frame(workspace.spark, plan),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import pyarrow as pa
 
@@ -13,6 +14,7 @@ from ubspark.columns import HEALPIX_29
 from ubspark.errors import ParameterError, SchemaError
 from ubspark.features import Registry, load_registry
 from ubspark.features.arrow import CurveColumns
+from ubspark.features.light_curve import with_light_curve
 from ubspark.features.segments import STATUS_BITS
 from ubspark.features.spark import STATUS
 from ubspark.recipes.base import JobInput, Params
@@ -47,6 +49,8 @@ class FeaturesParams(Params):
     sets: tuple[str, ...] | None = None
     #: Feature sets of your own, each ``module:name``.
     own: tuple[str, ...] = ()
+    #: What computes features that both have: this package, or light-curve (an optional extra).
+    engine: Literal["own", "light_curve"] = "own"
     #: Word for the measured quantity in column names; by default that of the flux column.
     quantity: str | None = None
     #: Whether values are magnitudes; by default what the unit of the flux column says.
@@ -146,7 +150,8 @@ class FeatureJob:
     def registry(self) -> Registry:
         """The sets to compute."""
         known = load_registry(self.params.own)
-        return known.select(self.params.sets, columns=self.values)
+        chosen = known.select(self.params.sets, columns=self.values)
+        return with_light_curve(chosen) if self.params.engine == "light_curve" else chosen
 
     @property
     def quantity(self) -> str:

@@ -14,13 +14,13 @@ from pyspark.sql import functions as F
 
 from ubspark.catalogs.appends import RowFacts
 from ubspark.catalogs.parquet_sink import Constraint
-from ubspark.catalogs.roles import CatalogRoles, validate_role_names
+from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableColumn, TableSchema
 from ubspark.catalogs.sources import NullRules, Source
 from ubspark.catalogs.sources.frames import read_epoch
 from ubspark.catalogs.writers import WrittenRows
-from ubspark.columns import HEALPIX_29, MJD_UNITS, NO_POSITION, ROLES, YEAR_UNITS
-from ubspark.errors import ParameterError, SchemaError, SourceError
+from ubspark.columns import HEALPIX_29, NO_POSITION
+from ubspark.errors import ParameterError
 from ubspark.recipes.base import (
     Fact,
     JobInput,
@@ -29,6 +29,17 @@ from ubspark.recipes.base import (
     Params,
     Summary,
     Workspace,
+)
+from ubspark.recipes.ingest_roles import (
+    DOUBLE_ROLES,
+    find_roles,
+    find_units,
+    is_exact,
+    validate_convention,
+    validate_frame_names,
+    validate_motion,
+    validate_type,
+    validate_units,
 )
 from ubspark.recipes.quantities import JulianYear
 from ubspark.sky.frames import is_equatorial, validate_frame
@@ -39,12 +50,10 @@ __all__ = ["INGEST", "Ingest", "IngestParams"]
 #: Bytes of source that one partition of the sort should hold.
 _PARTITION_BYTES = 96 << 20
 _COMPRESSED = 4
-#: Roles whose numbers mean nothing without a unit; positions are degrees unless they say.
-_UNIT_ROLES = ("pmra", "pmdec", "parallax", "rv", "ra_error", "dec_error")
-#: Roles that are doubles in the table where the file holds whole numbers or decimals.
-_DOUBLE_ROLES = ("ra", "dec", "ra_dec_corr", "epoch", *_UNIT_ROLES)
-#: Roles that may be lists, one number per epoch of a light curve.
-_CURVE_ROLES = ("flux", "flux_error", "time")
+_EPOCH_CURE = (
+    "`--epoch` takes a Julian year such as 2016.0 or J2016, a Besselian one such as B1950, or a "
+    "column."
+)
 _CONSTRAINTS = (Constraint(HEALPIX_29.name, NO_POSITION),)
 
 
@@ -98,25 +107,25 @@ class Ingest:
     def resolve(self, inputs: Mapping[str, JobInput], params: IngestParams) -> IngestParams:
         """Find the roles, the frame and the epoch, and check them against the columns."""
         source = _source(inputs)
-        roles = _find_roles(source, params.roles)
+        roles = find_roles(source, params.roles)
         schema = _read_schema(source)
         if "epoch" in roles:
             schema.validate_columns([roles["epoch"]], table=source.path, cure=_EPOCH_CURE)
         schema.validate_columns([*roles.values(), *params.units], table=source.path)
         for role, column in roles.items():
-            _validate_type(schema[column], role, source)
+            validate_type(schema[column], role, source)
         if roles["ra"] == roles["dec"]:
             msg = f"The roles `ra` and `dec` name one column, `{roles['ra']}`."
             raise ParameterError(msg)
         frame = validate_frame(params.frame or source.frame or "ICRS")
-        _validate_frame_names(frame, schema)
+        validate_frame_names(frame, schema)
         rules = NullRules.parse(params.nulls).renamed(source.renamed)
         rules.validate({column.name: column.type for column in source.columns})
-        units = _find_units(schema, roles, params.units)
-        _validate_motion(roles)
-        _validate_units(roles, units)
+        units = find_units(schema, roles, params.units)
+        validate_motion(roles)
+        validate_units(roles, units)
         if "pmra" in roles:
-            _validate_convention(roles["pmra"], params.pm_includes_cos_dec, frame)
+            validate_convention(roles["pmra"], params.pm_includes_cos_dec, frame)
         epoch = params.epoch if params.epoch is not None or "epoch" in roles else source.epoch
         return params.model_copy(
             update={"roles": roles, "frame": frame, "epoch": epoch, "units": units}
@@ -202,135 +211,13 @@ def _read_schema(source: Source) -> TableSchema:
     return TableSchema(tuple(columns)).widen()
 
 
-def _find_roles(source: Source, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the roles; ra and dec default to the columns of that name."""
-    validate_role_names(given)
-    named = {role: source.renamed.get(column, column) for role, column in given.items()}
-    roles = {**source.roles, **named}
-    names = {column.name.lower(): column.name for column in source.columns}
-    for role in ("ra", "dec"):
-        if role not in roles and role in names:
-            roles[role] = names[role]
-    for role in ("id", "ra", "dec"):
-        if role not in roles:
-            shown = ", ".join(column.name for column in source.columns[:30])
-            msg = (
-                f"Say which column is the {ROLES[role].description}: `--{role} COLUMN` or "
-                f"`params.roles.{role}`. Available columns: {shown}."
-            )
-            raise ParameterError(msg)
-    return dict(sorted(roles.items()))
-
-
-_EPOCH_CURE = (
-    "`--epoch` takes a Julian year such as 2016.0 or J2016, a Besselian one such as B1950, or a "
-    "column."
-)
-
-
-def _validate_type(column: TableColumn, role: str, source: Source) -> None:
-    kind = column.type
-    if role in _CURVE_ROLES and pa.types.is_list(kind):
-        kind = kind.value_type
-    is_number = _is_exact(kind) or pa.types.is_floating(kind)
-    if role == "band":
-        return
-    if role == "id":
-        fits = pa.types.is_integer(kind) or pa.types.is_string(kind)
-        fits = fits or (pa.types.is_decimal(kind) and kind.scale == 0)
-        rule = "an integer or text"
-    else:
-        fits = is_number
-        is_position = role in ("ra", "dec")
-        rule = "a number; sexagesimal text must be converted first" if is_position else "a number"
-    if fits:
-        return
-    if source.n_rows == 0:
-        msg = f"`{source.path}` has no rows, by which the types of its columns could be known."
-        raise SourceError(msg)
-    msg = f"Column `{column.name}` of role `{role}` must be {rule}, got {column.type}."
-    raise SchemaError(msg)
-
-
-def _is_exact(kind: pa.DataType) -> bool:
-    """Whether a type is one of whole numbers or decimals."""
-    return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind))
-
-
-def _validate_frame_names(frame: str, schema: TableSchema) -> None:
-    if is_equatorial(frame):
-        return
-    taken = [name for name in schema.names if name.lower() in {"ra", "dec"}]
-    if taken:
-        msg = (
-            f"The positions are in the frame {frame} and would be converted to columns `ra` and "
-            f"`dec`, but column `{taken[0]}` is there already. Name the ICRS columns as roles and "
-            f"set `frame: ICRS`, or rename it."
-        )
-        raise SchemaError(msg)
-
-
-def _find_units(
-    schema: TableSchema, roles: Mapping[str, str], given: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the units of the role columns that are stated, checked against their role."""
-    units = {}
-    for role, column in roles.items():
-        unit = given.get(column) or schema[column].unit
-        wanted = ROLES[role].unit
-        if unit is None or wanted is None:
-            continue
-        if role == "epoch" and unit.lower() in MJD_UNITS | YEAR_UNITS:
-            units[column] = unit
-            continue
-        try:
-            u.Unit(unit).to(u.Unit(wanted))
-        except (ValueError, TypeError, u.UnitConversionError) as error:
-            msg = (
-                f"Column `{column}` of role `{role}` has the unit `{unit}`, which is no unit of "
-                f"{wanted}. Set `params.units.{column}` to the right one."
-            )
-            raise SchemaError(msg) from error
-        units[column] = unit
-    return {**given, **units}
-
-
-def _validate_motion(roles: Mapping[str, str]) -> None:
-    for role, other in (("pmra", "pmdec"), ("pmdec", "pmra")):
-        if role in roles and other not in roles:
-            msg = f"The role `{role}` needs the role `{other}` beside it."
-            raise ParameterError(msg)
-
-
-def _validate_units(roles: Mapping[str, str], units: Mapping[str, str]) -> None:
-    for role in _UNIT_ROLES:
-        if role in roles and roles[role] not in units:
-            msg = (
-                f"Column `{roles[role]}` of role `{role}` has no unit in the file. Say it: "
-                f"`--unit {roles[role]}={ROLES[role].unit}` or `params.units`."
-            )
-            raise ParameterError(msg)
-
-
-def _validate_convention(pmra: str, cos_dec: bool | None, frame: str) -> None:
-    if cos_dec is None:
-        msg = (
-            f"Say whether `{pmra}` includes cos(dec), as Gaia's pmra does: "
-            f"`--pm-cos-dec` or `--no-pm-cos-dec`, or `params.pm_includes_cos_dec`."
-        )
-        raise ParameterError(msg)
-    if not is_equatorial(frame):
-        msg = f"Proper motions in the frame {frame} cannot be converted. Leave their roles out."
-        raise ParameterError(msg)
-
-
 def _widen_roles(rows: DataFrame, source: Source, roles: Mapping[str, str]) -> DataFrame:
     """Return the rows with whole numbers in the astrometric roles as doubles.
 
     Whether a file writes 10 or 10.0 must not decide whether its rows can be added to a table.
     """
-    exact = {column.name for column in _read_schema(source).columns if _is_exact(column.type)}
-    for role in _DOUBLE_ROLES:
+    exact = {column.name for column in _read_schema(source).columns if is_exact(column.type)}
+    for role in DOUBLE_ROLES:
         column = roles.get(role)
         if column in exact:
             rows = rows.withColumn(column, F.col(f"`{column}`").cast("double"))
@@ -361,10 +248,10 @@ def _place(rows: DataFrame, params: IngestParams) -> DataFrame:
 def _describe(source: Source, params: IngestParams, roles: Mapping[str, str]) -> TableSchema:
     """Return the schema of the catalog table: the index first, then the source's columns."""
     columns = [TableColumn.from_vocabulary(HEALPIX_29)]
-    doubles = {params.roles[role] for role in _DOUBLE_ROLES if role in params.roles}
+    doubles = {params.roles[role] for role in DOUBLE_ROLES if role in params.roles}
     for column in _read_schema(source).columns:
         unit = params.units.get(column.name) or column.unit
-        kind = pa.float64() if column.name in doubles and _is_exact(column.type) else column.type
+        kind = pa.float64() if column.name in doubles and is_exact(column.type) else column.type
         if column.name in (params.roles["ra"], params.roles["dec"]) and unit not in (None, "deg"):
             kind = pa.float64()
         if column.name in (roles["ra"], roles["dec"]):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ubspark.catalogs.catalog import Catalog, CatalogLayout
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29
+from ubspark.crossmatch.broadcast import choose_plan
 from ubspark.crossmatch.fast import SLOW_ARCSEC
 from ubspark.crossmatch.match import Match
 from ubspark.crossmatch.plan import CellPlan, estimate_reads
@@ -17,6 +18,7 @@ from ubspark.crossmatch.summary import MatchSummary
 from ubspark.figures import Curve, Curves, Figure, Histogram, Image, SkyMap
 from ubspark.recipes.base import Fact, JobInput, Summary
 from ubspark.recipes.pair_table import get_table
+from ubspark.recipes.unsorted import UnsortedTable
 
 __all__ = ["describe_plan", "draw_match", "find_recommended_radius", "summarise"]
 
@@ -107,6 +109,7 @@ def describe_plan(match: Match, cells: CellPlan, inputs: Mapping[str, JobInput])
     width = sum(_estimate_width(get_table(inputs[name]), sides[name].names) for name in sides)
     return [
         *facts,
+        Fact("plan", describe_kind(match, inputs)),
         Fact("ring", ring_arcsec, "arcsec"),
         Fact("motion of the fastest right row, at most", match.right.motion_arcsec, "arcsec"),
         Fact("cells", len(cells.cells)),
@@ -114,6 +117,13 @@ def describe_plan(match: Match, cells: CellPlan, inputs: Mapping[str, JobInput])
         Fact("rows of the largest cell, at most", round(widest)),
         Fact("memory of its task, about", round(widest * width), "B"),
     ]
+
+
+def describe_kind(match: Match, inputs: Mapping[str, JobInput]) -> str:
+    """Return the plan that the sizes suggest, where the job does not ask for another."""
+    kind = choose_plan(match, "auto")
+    is_unsorted = any(isinstance(given.table, UnsortedTable) for given in inputs.values())
+    return f"shuffle, then {kind}" if is_unsorted else str(kind)
 
 
 def _estimate_width(table: Catalog, columns: tuple[str, ...]) -> float:

@@ -37,6 +37,7 @@ from ubspark.recipes.match_sides import build_side
 from ubspark.recipes.pair_table import find_kept, get_table, validate_names
 from ubspark.recipes.positions import resolve_epoch, to_position_columns
 from ubspark.recipes.quantities import AngleArcsec, MatchEpoch
+from ubspark.recipes.unsorted import stage_inputs
 
 __all__ = ["MULTIMATCH", "Multimatch", "MultimatchParams"]
 
@@ -64,7 +65,7 @@ class Multimatch:
 
     name = "multimatch"
     version = "1"
-    inputs: Mapping[str, str] = {_ANCHOR: "table", ANY_NAME: "table"}
+    inputs: Mapping[str, str] = {_ANCHOR: "catalog", ANY_NAME: "catalog"}
     outputs: Sequence[str] = ("matches",)
     params = MultimatchParams
 
@@ -112,6 +113,7 @@ class Multimatch:
         self, inputs: Mapping[str, JobInput], params: MultimatchParams, workspace: Workspace
     ) -> JobResult:
         """Return a row for each row of the anchor that is kept."""
+        inputs = stage_inputs(inputs, workspace)
         matches = _build_matches(inputs, params)
         plan = _cut(matches, workspace.n_cells, parallelism=workspace.parallelism)
         matches = {

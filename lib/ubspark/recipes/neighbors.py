@@ -18,6 +18,7 @@ from ubspark.recipes.match_sides import build_side
 from ubspark.recipes.pair_table import PairTable
 from ubspark.recipes.positions import resolve_epoch
 from ubspark.recipes.quantities import MatchEpoch
+from ubspark.recipes.unsorted import stage_inputs
 
 __all__ = ["NEIGHBORS", "Neighbors", "NeighborsParams"]
 
@@ -47,7 +48,7 @@ class Neighbors:
 
     name = "neighbors"
     version = "1"
-    inputs: Mapping[str, str] = {"table": "table"}
+    inputs: Mapping[str, str] = {"table": "catalog"}
     outputs: Sequence[str] = ("neighbors",)
     params = NeighborsParams
 
@@ -83,6 +84,7 @@ class Neighbors:
         self, inputs: Mapping[str, JobInput], params: NeighborsParams, workspace: Workspace
     ) -> JobResult:
         """Return pairs of neighbours, each seen from both of its rows."""
+        inputs = stage_inputs(inputs, workspace)
         match = _build_match(inputs, params)
         plan = plan_cells(
             match.left.source,

@@ -88,7 +88,7 @@ class Periodograms:
             Fact(f"bytes to read, of {job.table.n_bytes:,}", round(n_bytes), "B"),
             Fact("frequencies", f"{job.options.fmin or '1/T'} to {job.options.fmax} 1/d"),
             Fact("epochs per object, about", round(per_object)),
-            Fact("core-hours, about", round(seconds / 3600, 3), "h"),
+            Fact("core-hours, about", float(f"{seconds / 3600:.2g}"), "h"),
             Fact("tasks", len(_cut(source, job, n_cells, parallelism))),
         ]
 

@@ -95,6 +95,10 @@ class InputConfig(_Section):
     columns: list[str] | None = None
     #: Column roles that win over those of the table.
     roles: dict[str, str] = Field(default_factory=dict)
+    #: Of a file that a match reads: epoch of all positions, Julian year, and whether the column
+    #: of role ``pmra`` includes cos(dec).
+    epoch: float | None = None
+    pm_includes_cos_dec: bool | None = None
 
 
 class OutputConfig(_Section):
@@ -113,6 +117,10 @@ class ResourceConfig(_Section):
     memory: Annotated[str | None, AfterValidator(_validate_memory)] = None
     #: Number of cells, or of sort partitions; chosen from the data by default.
     cells: int | None = Field(default=None, ge=1)
+    #: How a match brings rows together: ``cells`` reads both catalogs piece by piece,
+    #: ``broadcast`` holds the smaller one in memory, ``shuffle`` sorts both anew; by default
+    #: the sizes decide. The answer is the same.
+    plan: Literal["auto", "cells", "broadcast", "shuffle"] = "auto"
     #: Further Spark settings.
     spark: dict[str, Text] = Field(default_factory=dict)
 

@@ -22,6 +22,7 @@ from ubspark.lineage.manifest import compute_manifest
 from ubspark.lineage.spec import CatalogInput, FileInput, FrozenSpec, InputRecord, TableInput
 from ubspark.recipes import RECIPES
 from ubspark.recipes.base import ANY_NAME, JobInput, Params, Recipe
+from ubspark.recipes.unsorted import open_unsorted
 from ubspark.runtime.config import (
     InputConfig,
     JobConfig,
@@ -30,6 +31,7 @@ from ubspark.runtime.config import (
     validate_model,
 )
 from ubspark.runtime.home import Home
+from ubspark.runtime.tables import locate_table, validate_outside_tables
 from ubspark.sky.regions import Region, parse_region
 
 __all__ = ["PreparedJob", "prepare_job"]
@@ -79,6 +81,7 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
     for name, output in config.outputs.items():
         if get_output_kind(recipe, name) == "folder":
             outputs[name] = _place_folder(name, output)
+            validate_outside_tables(outputs[name]["uri"], f"outputs.{name}.path")
             continue
         if output.table is None:
             msg = f"`outputs.{name}.table` is missing; it names the table to make."
@@ -207,6 +210,7 @@ def _validate_place(name: str, uri: str, inputs: Mapping[str, JobInput]) -> None
         msg = f"`outputs.{name}.table` is `{uri}`, but `{in_the_way[0]}` is a file."
         raise ConflictError(msg)
     with _reaching(uri):
+        validate_outside_tables(uri, f"outputs.{name}.table")
         if is_delta_table(uri):
             open_table(uri)
 
@@ -240,11 +244,18 @@ def _open_input(name: str, kind: str, given: InputConfig, home: Home, scratch: P
         columns = None if given.columns is None else tuple(given.columns)
         short = Path(given.path).name
         return JobInput(name, source=source, columns=columns, roles=given.roles, short_name=short)
+    if kind == "catalog" and given.path:
+        return _open_unsorted(name, given, scratch)
     if given.table is None:
         msg = f"`inputs.{name}.table` is missing; it names a table such as `gaia_dr3@v0`."
         raise ParameterError(msg)
     address = _to_address(given.table, f"inputs.{name}.table")
-    uri = address.to_uri(home.warehouse)
+    with _naming(f"inputs.{name}.table"):
+        uri = locate_table(address, home.warehouse)
+    for key in ("epoch", "pm_includes_cos_dec"):
+        if getattr(given, key) is not None:
+            msg = f"`inputs.{name}.{key}` is for files; a table has it since it was ingested."
+            raise ParameterError(msg)
     with _reaching(uri):
         table = open_catalog(uri, version=address.version, name=address.place)
     return JobInput(
@@ -255,6 +266,28 @@ def _open_input(name: str, kind: str, given: InputConfig, home: Home, scratch: P
         columns=None if given.columns is None else tuple(given.columns),
         roles=given.roles,
         short_name=address.short_name,
+    )
+
+
+def _open_unsorted(name: str, given: InputConfig, scratch: Path) -> JobInput:
+    """Open a file or folder whose rows Spark will sort on the sky."""
+    path = to_local_path(str(given.path))
+    source = open_source(path, format=given.format, options=given.options, scratch=scratch)
+    table = open_unsorted(
+        source,
+        given.roles,
+        epoch=given.epoch,
+        pm_includes_cos_dec=given.pm_includes_cos_dec,
+    )
+    return JobInput(
+        name,
+        table=table,
+        source=source,
+        region=_read_region(name, given),
+        where=_read_where(name, given, table, path),
+        columns=None if given.columns is None else tuple(given.columns),
+        roles=given.roles,
+        short_name=re.sub(r"\W", "_", Path(path).name.split(".")[0]),
     )
 
 
@@ -287,8 +320,15 @@ def _naming(key: str) -> Iterator[None]:
 def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
     if isinstance(opened.source, HatsSource):
         options: dict[str, Any] = {"format": opened.source.format, **given.options}
-        chosen = {"columns": opened.columns and list(opened.columns), "roles": dict(opened.roles)}
-        options |= {key: value for key, value in chosen.items() if value}
+        chosen = {
+            "columns": opened.columns and list(opened.columns),
+            "roles": dict(opened.roles),
+            "region": opened.region and str(opened.region),
+            "where": opened.where and str(opened.where),
+            "epoch": given.epoch,
+            "pm_includes_cos_dec": given.pm_includes_cos_dec,
+        }
+        options |= {key: value for key, value in chosen.items() if value not in (None, {})}
         catalog = opened.source.catalog
         return CatalogInput(catalog.uri, catalog.digest, catalog.n_files, catalog.n_bytes, options)
     if opened.source is not None:

@@ -143,7 +143,8 @@ def _execute(
     """Compute, commit, and write the report; False if an equal run committed all of it first."""
     started = time.monotonic()
     _log.info("Spark %s on %s.", spark.version, spark.sparkContext.master)
-    workspace = Workspace(spark, scratch, job.config.resources.cells)
+    asked = job.config.resources
+    workspace = Workspace(spark, scratch, asked.cells, asked.plan)
     with _timed("Prepared"):
         result = job.recipe.run(job.inputs, job.params, workspace)
     written = {}
