@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel clean
+.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -57,6 +57,13 @@ bench-kernel: setup  ## Time the matching kernel beside scipy's k-d tree.
 
 bench-hats: setup peer-hats  ## Time reading a HATS catalog beside LSDB.
 	$(BIN)/python benchmarks/hats_reader.py
+
+bench-crossmatch: setup .peers/lsdb/.ready .peers/acid/.ready  ## Time the match beside LSDB and ACID.
+	$(BIN)/python benchmarks/bench_crossmatch.py --rows 4000000
+	$(BIN)/python benchmarks/bench_crossmatch.py --rows 20000000 --repeat 1
+
+.peers/%/.ready: requirements/peer-%.txt scripts/make_peer.sh
+	@PYTHON="$(PYTHON)" sh scripts/make_peer.sh $*
 
 clean:  ## Remove what was built; tables and runs stay.
 	rm -rf $(VENV) docs/_build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,8 +2,8 @@
 
 Run as ``python benchmarks/bench_features.py [objects] [epochs] [PYTHON]`` where PYTHON has
 light-curve (default ``.peers/light-curve/bin/python``). Six bands; the objects are simulated
-sawtooth variables. Prints microseconds per object and lines ``ratio NAME VALUE``, our time over
-the peer's.
+sawtooth variables. Prints microseconds of processor time per object, and lines
+``ratio NAME VALUE``, our time over the peer's.
 """
 
 import subprocess
@@ -38,12 +38,12 @@ def make_curves(n: int, n_epochs: int) -> LightCurves:
 
 
 def measure(call: Callable[[], object]) -> float:
-    """Return the least time of this thread, seconds."""
+    """Return the least processor time, seconds."""
     times = []
     for _ in range(REPEATS):
-        start = time.thread_time()
+        start = time.process_time()
         call()
-        times.append(time.thread_time() - start)
+        times.append(time.process_time() - start)
     return min(times)
 
 

@@ -52,6 +52,61 @@ _DIFFERENCES = """
 - `{y}StetsonJ`: the iteration for its mean stops at a change of 1e-6 in the unit of the values, as
   Rubin's does, so J depends on the unit in about the sixth digit.
 
+## The jobs
+
+The job `features` reads a table of light curves: one row per object, with parallel lists of the
+roles `time`, `flux`, `flux_error` and, where there is more than one band, `band`. Tables of
+periods, of matches and of objects are joined by id where they are named; they must have the
+`_healpix_29` of the light curve, as tables made from it have. `previous` is an earlier feature
+table, against which the report shows which columns are distributed otherwise.
+
+```yaml
+job: features
+inputs:
+  lightcurves: {table: variables_curves}
+  periods: {table: variables_periods, columns: [power]}
+  matches: {table: variables_x_gaia}
+params:
+  bands: [u, g, r, i, z, y]
+outputs:
+  features: {table: variables_features}
+```
+
+Undefined values are null in the table. With `engine: light_curve` the package light-curve, where
+it is installed, computes what both have; names and units stay.
+
+The job `train` learns classes from labels and a feature table. It judges the classifier by
+cross-validation in which all rows of an object are on one side, with intervals, calibrates its
+probabilities, and writes a folder: the estimator, and `model.json` with columns, units, registry,
+classes, figures, and the table version and run that it comes from.
+
+```yaml
+job: train
+inputs:
+  features: {table: variables_features@v0}
+  labels: {table: variables_labels}
+params: {label: class, least: 8, folds: 5}
+outputs:
+  model: {path: models/variables}
+```
+
+The job `classify` scores a feature table. It refuses one that lacks a column of the model, has it
+in another unit, or was made with another registry. Each row gets the calibrated probability of
+every class, and as `label` the class whose probability is raised most above its share in the
+training objects. The commit names the model and the table it was trained on.
+
+```yaml
+job: classify
+inputs:
+  features: {table: survey_features}
+params: {model: models/variables}
+outputs:
+  scores: {table: survey_classes}
+```
+
+A model's estimator is a pickle, which can run code when it is opened: use models only from places
+you trust.
+
 ## Features of your own
 
 A set is a vectorised kernel with the declarations of its columns. The kernel gets all light curves

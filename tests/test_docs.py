@@ -19,6 +19,7 @@ from ubspark.runtime.config import JobConfig, parse_job
 _ROOT = Path(__file__).parent.parent
 _PAGES = [_ROOT / "README.md", _ROOT / "CONTRIBUTING.md", *sorted((_ROOT / "docs").rglob("*.md"))]
 _MAX_README_LINES = 150
+_MIN_EXAMPLES = 10
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)", re.DOTALL)
 _COMMAND = re.compile(r"^(?:\$ )?ubspark (?P<words>.+)$")
@@ -83,12 +84,25 @@ def test_every_command_is_on_a_page() -> None:
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
 def test_job_files_on_pages_are_valid(page: Path) -> None:
     """Every block of YAML that is a job file passes the checks that need no table."""
+    for text in _iterate_job_files(page):
+        job = parse_job(yaml.safe_load(text))
+        RECIPES[job.job].params.model_validate(job.params)
+
+
+def _iterate_job_files(page: Path) -> Iterator[str]:
+    """Yield the job files of a page, of its YAML and from inside its shell blocks."""
     for block in _iterate_blocks(page, "yaml", "sh"):
         for text in [block, *re.findall(r"<<END\n(.*?)^END$", block, re.MULTILINE | re.DOTALL)]:
-            if not text.startswith("job:"):
-                continue
-            job = parse_job(yaml.safe_load(text))
-            RECIPES[job.job].params.model_validate(job.params)
+            if text.startswith("job:"):
+                yield text
+
+
+def test_pages_hold_job_files_and_examples() -> None:
+    """The tests of each page pass on a page without any."""
+    jobs = [text for page in _PAGES for text in _iterate_job_files(page)]
+    assert {yaml.safe_load(text)["job"] for text in jobs} >= {"crossmatch", "ingest"}
+    assert len(jobs) >= 4
+    assert sum(len(_parse_examples(page).examples) for page in _PAGES) >= _MIN_EXAMPLES
 
 
 def _iterate_keys() -> Iterator[tuple[str, str]]:
@@ -117,9 +131,14 @@ def test_every_key_is_in_the_reference(section: str, key: str) -> None:
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
 def test_examples_print_what_they_show(page: Path) -> None:
+    example = _parse_examples(page)
+    result = doctest.DocTestRunner(verbose=False).run(example)
+    assert (result.failed, result.attempted) == (0, len(example.examples))
+
+
+def _parse_examples(page: Path) -> doctest.DocTest:
     source = "\n".join(_iterate_blocks(page, "pycon"))
-    example = doctest.DocTestParser().get_doctest(source, {}, page.name, str(page), 0)
-    assert doctest.DocTestRunner(verbose=False).run(example).failed == 0
+    return doctest.DocTestParser().get_doctest(source, {}, page.name, str(page), 0)
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)

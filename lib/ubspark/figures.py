@@ -1,11 +1,12 @@
 """What a report can show, as data: recipes fill it in, ``reports`` draws it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Curve", "Curves", "Figure", "Histogram", "Image", "SkyMap"]
+__all__ = ["Curve", "Curves", "Figure", "FoldedCurves", "Histogram", "Image", "SkyMap"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,25 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class FoldedCurves:
+    """Folded light curves, a panel each.
+
+    Attributes
+    ----------
+    panels
+        By the title of the panel, a `Curve` of points for each band: phase in [0, 1) and value.
+    is_magnitude
+        Whether brighter is lower.
+    """
+
+    title: str
+    y_label: str
+    panels: Mapping[str, tuple[Curve, ...]]
+    is_magnitude: bool = False
+    caption: str = ""
+
+
+@dataclass(frozen=True)
 class SkyMap:
     """A value per HEALPix pixel, of those that have one.
 
@@ -92,4 +112,4 @@ class SkyMap:
     caption: str = ""
 
 
-Figure = Curves | Histogram | Image | SkyMap
+Figure = Curves | FoldedCurves | Histogram | Image | SkyMap

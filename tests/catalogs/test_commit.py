@@ -14,7 +14,7 @@ from ubspark.catalogs.commit import RETENTION, prepare_folder
 from ubspark.catalogs.delta import open_table, read_history
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.schema import TableColumn, TableSchema
-from ubspark.errors import ConflictError, SchemaError, TransientError
+from ubspark.errors import SchemaError, TransientError
 
 pytestmark = pytest.mark.spark
 
@@ -130,13 +130,13 @@ def test_commit_since_the_base_is_a_conflict_and_changes_nothing(
     put(tmp_path, make(1), schema=SCHEMA)
     put(tmp_path, make(2), schema=SCHEMA, mode="append", base=0)
     before = list_log(tmp_path)
-    with pytest.raises(ConflictError, match=CONFLICT):
+    with pytest.raises(TransientError, match=CONFLICT):
         put(tmp_path, make(3), schema=SCHEMA, mode=mode, base=base)
     assert list_log(tmp_path) == before
 
 
 def test_table_that_is_gone_is_a_conflict(put: Put, tmp_path: Path) -> None:
-    with pytest.raises(ConflictError, match=CONFLICT):
+    with pytest.raises(TransientError, match=CONFLICT):
         put(tmp_path, make(1), schema=SCHEMA, mode="overwrite", base=3)
     assert not (tmp_path / "_delta_log").exists()
 
@@ -151,7 +151,7 @@ def test_rows_added_by_another_during_an_overwrite_are_a_conflict(
     """The metadata stay the same, and the other commit is a blind append: still a conflict."""
     put(tmp_path, make(1), schema=SCHEMA)
     race(insert(spark, tmp_path))
-    with pytest.raises(ConflictError, match=CONFLICT):
+    with pytest.raises(TransientError, match=CONFLICT):
         put(tmp_path, make(3), schema=SCHEMA, mode="overwrite", base=0)
     assert read(tmp_path) == [1, 9]
 
@@ -161,7 +161,7 @@ def test_of_two_that_create_a_table_one_wins(
     put: Put, tmp_path: Path, race: Race, rows: pa.Table
 ) -> None:
     race(lambda: put(tmp_path, make(1), schema=SCHEMA, app_id="other"))
-    with pytest.raises(ConflictError, match=CONFLICT):
+    with pytest.raises(TransientError, match=CONFLICT):
         put(tmp_path, rows, schema=SCHEMA)
     assert read(tmp_path) == [1]
     assert len(list_log(tmp_path)) == 1
@@ -181,7 +181,7 @@ def test_schema_changed_by_another_during_an_append_is_a_conflict(
 ) -> None:
     put(tmp_path, make(1), schema=SCHEMA)
     race(lambda: spark.sql(f"ALTER TABLE delta.`{tmp_path}` ADD COLUMNS (y INT)"))
-    with pytest.raises(ConflictError, match=CONFLICT):
+    with pytest.raises(TransientError, match=CONFLICT):
         put(tmp_path, make(3), schema=SCHEMA, mode="append", base=0)
     assert read(tmp_path) == [1]
 
@@ -190,7 +190,7 @@ def test_same_transaction_twice_at_once_is_a_conflict(put: Put, tmp_path: Path, 
     """The same submission runs twice: one of them must not add its rows again."""
     put(tmp_path, make(1), schema=SCHEMA)
     race(lambda: put(tmp_path, make(3), schema=SCHEMA, mode="append", base=0))
-    with pytest.raises(ConflictError, match=CONFLICT):
+    with pytest.raises(TransientError, match=CONFLICT):
         put(tmp_path, make(3), schema=SCHEMA, mode="append", base=0)
     assert read(tmp_path) == [1, 3]
 
@@ -223,6 +223,11 @@ def test_history_says_what_was_done_and_by_whom(
         *("Overwrite", "Append", "ErrorIfExists"),
     ]
     assert [json.loads(row["userMetadata"]) for row in rows] == records[::-1]
+    for row in rows:
+        assert (row["operationMetrics"]["numFiles"], row["operationMetrics"]["numOutputRows"]) == (
+            *("1", "1"),
+        )
+        assert int(row["operationMetrics"]["numOutputBytes"]) > 0
 
 
 INDEX = SCHEMA["_healpix_29"]
@@ -233,7 +238,11 @@ INDEX = SCHEMA["_healpix_29"]
     [
         ((*SCHEMA.columns, TableColumn("y", pa.int64())), "it has no column `y`"),
         ((INDEX,), "they have no column `x`"),
-        ((INDEX, TableColumn("x", pa.string())), 'column `x` is "double" there and "string" here'),
+        ((INDEX, TableColumn("x", pa.string())), "column `x` is double there and string here"),
+        (
+            (INDEX, TableColumn("x", pa.float64(), unit="mmag")),
+            "column `x` is in `mag` there and in `mmag` here",
+        ),
         (
             (TableColumn("_healpix_29", pa.int64()), SCHEMA["x"]),
             "column `_healpix_29` may not be null there",

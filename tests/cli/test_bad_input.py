@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,11 @@ def stars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Home) -> Path:
         ("resources.mastr=x", USAGE, "`resources.mastr` is not a key. Did you mean `master`?"),
         ("run.usr=x", USAGE, "`run.usr` is not a key. Did you mean `user`?"),
         ("inputs=5", USAGE, "`inputs` must hold `KEY: VALUE` pairs, got 5."),
-        ("outputs.matches=x", USAGE, r"`outputs.matches` must hold keys \(table, mode\), got 'x'."),
+        (
+            "outputs.matches=x",
+            USAGE,
+            r"`outputs.matches` must hold keys \(table, .*mode\), got 'x'.",
+        ),
         ("resources.memory=lots", USAGE, "must be a size such as `4g` or `900m`, got 'lots'."),
         ("resources.master=moon", USAGE, "must be a Spark master such as .*, got 'moon'."),
         ("resources.cells=0", USAGE, "`resources.cells`.*, got 0."),
@@ -81,9 +87,19 @@ def stars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Home) -> Path:
         ("params.epoch=.nan", USAGE, "must be a Julian year .*, got nan."),
         ("params.epoch=J2016", USAGE, "must be a Julian year .*, got 'J2016'."),
         ("outputs.matches.mode=replace", USAGE, "'error', 'append' or 'overwrite', got 'replace'."),
-        ("outputs.matches.table=", USAGE, "`outputs.matches.table`.*, got None."),
+        ("outputs.matches.table=", USAGE, "`outputs.matches.table` is missing; it names the table"),
         ("outputs.matches.table=x@v3", USAGE, "must not name a version, got x@v3."),
         ("outputs.matches.table=gaia_dr3", USAGE, "is the table that the job reads"),
+        (
+            "outputs.matches.table=hipparcos2/sub",
+            USAGE,
+            "`outputs.matches.table` is `.*/sub`, which lies in the folder of the table `.*s2`.",
+        ),
+        (
+            "inputs.left.table=./job.yaml",
+            USAGE,
+            "`inputs.left.table`: `./job.yaml` is a file, not a table. Ingest it first with",
+        ),
     ],
 )
 def test_mistake_in_a_job_gets_one_sentence(
@@ -192,6 +208,24 @@ def test_coordinates_as_text_are_refused(stars: Path, refuse: Refuse) -> None:
     assert "sexagesimal text must be converted first" in answer.said
 
 
+def test_text_has_no_role_of_a_number(stars: Path, refuse: Refuse) -> None:
+    path = stars.with_name("text.csv")
+    path.write_text("id,ra,dec,word\n1,5,10,much\n2,6,11,little\n")
+    for role in ("epoch", "parallax", "rv", "ra_error", "ra_dec_corr", "flux", "time"):
+        options = ("--role", f"{role}=word", "--unit", "word=mas")
+        answer = refuse("ingest", path, "t", "--id", "id", *options)
+        assert answer.code == USAGE
+        assert f"Column `word` of role `{role}` must be a number, got string." in answer.said
+
+
+def test_header_without_rows_is_said(stars: Path, refuse: Refuse) -> None:
+    path = stars.with_name("header.csv")
+    path.write_text("id,ra,dec\n")
+    answer = refuse("ingest", path, "t", "--id", "id")
+    assert answer.code == BROKEN
+    assert "has no rows, by which the types of its columns could be known." in answer.said
+
+
 _PM = ("--pmra", "pmra", "--pmdec", "pmdec")
 _PM_UNITS = ("--unit", "pmra=mas/yr", "--unit", "pmdec=mas/yr")
 
@@ -205,13 +239,31 @@ _PM_UNITS = ("--unit", "pmra=mas/yr", "--unit", "pmdec=mas/yr")
         (("--id", "id", "--ra", "mag", "--dec", "mag"), "`ra` and `dec` name one column, `mag`."),
         (("--id", "id", "--frame", "ECLIPTIC"), "'ECLIPTIC' cannot be converted to ICRS"),
         (("--id", "id", "--pmra", "pmra"), "The role `pmra` needs the role `pmdec`"),
+        (("--id", "id", "--pmdec", "pmdec"), "The role `pmdec` needs the role `pmra`"),
         (("--id", "id", *_PM), "Column `pmra` of role `pmra` has no unit"),
+        (
+            ("--id", "id", "--parallax", "mag"),
+            "Column `mag` of role `parallax` has no unit in the file. Say it: `--unit mag=mas`",
+        ),
+        (
+            ("--id", "id", "--rv", "mag"),
+            "Column `mag` of role `rv` has no unit in the file. Say it: `--unit mag=km/s`",
+        ),
+        (
+            ("--id", "id", "--role", "ra_error=mag"),
+            "Column `mag` of role `ra_error` has no unit in the file. Say it: `--unit mag=mas`",
+        ),
         (("--id", "id", *_PM, *_PM_UNITS), r"Say whether `pmra` includes cos\(dec\)"),
         (("--id", "id", "--unit", "ra=mag"), "has the unit `mag`, which is no unit of deg"),
         (("--id", "id", "--unit", "ra"), "`--unit` takes KEY=VALUE, got 'ra'."),
         (("--id", "id", "--null", "x=5"), "`null` names column `x`"),
         (("--id", "id", "--null", "mag=a"), "`null` for the number column `mag` must be a number"),
         (("--id", "id", "--epoch", "57000"), "must be a Julian year .*, got 57000.0."),
+        (("--id", "id", "--epoch", "J57000"), "must be a Julian year .*, got 57000.0."),
+        (
+            ("--id", "id", "--epoch", "y2000"),
+            "Column `y2000` is not in .*`--epoch` takes a Julian year such as 2016.0 or J2016",
+        ),
         (("--id", "id", "--mode", "replace"), "got 'replace'."),
         (("--id", "id", "--format", "fitz"), "`format` must be one of .*, got 'fitz'."),
         (("--id", "id", "--option", "hdu=9"), "`hdu` must be a table of .*, got '9'."),
@@ -223,6 +275,57 @@ def test_mistake_in_ingest_gets_one_sentence(
     answer = refuse("ingest", stars.name, "t", *options)
     assert answer.code == USAGE
     assert re.search(sentence, answer.said), answer.said
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"--unit": ("pmra=arcsec/yr", "pmdec=mas/yr", "plx=mas")}, "`pmra` is in `mas/yr` there"),
+        ({"--unit": ("pmra=mas/yr", "pmdec=mas/yr", "plx=arcsec")}, "`plx` is in `mas` there and"),
+        ({"--epoch": ("J2000",)}, "the epoch of all positions is `1991.25` there and `2000.0` her"),
+        ({"--no-pm-cos-dec": ()}, r"proper motions include cos\(dec\) is true there and false her"),
+        ({"--role": ("ra_error=plx",)}, "column of role `ra_error` is not said there and `plx` he"),
+    ],
+)
+def test_append_of_rows_that_mean_something_else_is_refused(
+    job_file: Path,
+    examples: Path,
+    refuse: Refuse,
+    change: dict[str, tuple[str, ...]],
+    reason: str,
+) -> None:
+    options: dict[str, tuple[str, ...]] = {
+        "--id": ("hip",),
+        "--pmra": ("pmra",),
+        "--pmdec": ("pmdec",),
+        "--parallax": ("plx",),
+        "--epoch": ("1991.25",),
+        "--unit": ("pmra=mas/yr", "pmdec=mas/yr", "plx=mas"),
+        "--pm-cos-dec": (),
+    }
+    options |= change
+    if "--no-pm-cos-dec" in change:
+        del options["--pm-cos-dec"]
+    words = [word for key, values in options.items() for word in _repeat(key, values)]
+    source = examples / "data" / "hipparcos2.parquet"
+    answer = refuse("ingest", source, "hipparcos2", "--mode", "append", *words)
+    assert answer.code == USAGE
+    assert re.search(f"cannot take the rows of this run: .*{reason}", answer.said), answer.said
+
+
+def _repeat(key: str, values: tuple[str, ...]) -> list[str]:
+    return [word for value in values for word in (key, value)] or [key]
+
+
+def test_append_of_other_columns_is_refused_before_spark(
+    job_file: Path, stars: Path, demo_home: Home, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UBSPARK_HOME", str(demo_home.path))
+    before = sorted((demo_home.warehouse / "gaia_dr3").iterdir())
+    answer = refuse("ingest", stars, "gaia_dr3", "--id", "id", "--mode", "append")
+    assert answer.code == USAGE
+    assert "cannot take the rows of this run: it has no column `id`" in answer.said
+    assert sorted((demo_home.warehouse / "gaia_dr3").iterdir()) == before
 
 
 def test_epoch_asked_for_where_it_is_unknown_is_refused(
@@ -253,6 +356,8 @@ def test_epoch_asked_for_where_it_is_unknown_is_refused(
         (("show", "x", "--limit", "-3"), "`--limit` must be at least 0, got -3."),
         (("show", "x", "--limit", "few"), "Invalid value for '--limit'"),
         (("show", "A table"), "A table must be a name"),
+        (("show", __file__), "is a file, not a table. Ingest it first with `ubspark ingest`."),
+        (("history", __file__), "is a file, not a table. Ingest it first with `ubspark ingest`."),
     ],
 )
 def test_mistake_on_the_command_line_gets_one_sentence(
@@ -270,6 +375,49 @@ def test_condition_that_is_none_gets_one_sentence(
     job_file: Path, refuse: Refuse, where: str
 ) -> None:
     assert refuse("show", "hipparcos2", "--where", where).code == USAGE
+
+
+def test_history_of_a_version_that_is_not_there_is_refused(job_file: Path, refuse: Refuse) -> None:
+    answer = refuse("history", "hipparcos2@v99")
+    assert answer.code == MISSING
+    assert "Table `hipparcos2` has no version 99; the latest is 0." in answer.said
+
+
+def test_wrong_java_is_said_before_anything_is_recorded(stars: Path, home: Home) -> None:
+    program = stars.with_name("java") / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
+    program.chmod(0o755)
+    environment = os.environ | {"JAVA_HOME": str(program.parent.parent)}
+    words = ("-m", "ubspark", "ingest", stars, "t", "--id", "id")
+    done = subprocess.run(
+        [sys.executable, *words], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == USAGE
+    assert done.stderr.startswith("ubspark: Spark needs Java 17 or 21, got Java 11 in ")
+    assert done.stderr.count("\n") == 1
+    assert not any(home.runs.iterdir())
+    assert not (home.path / "mlflow.db").exists()
+
+
+def test_interrupt_while_modules_load_gets_a_sentence() -> None:
+    script = """
+import sys
+import ubspark.cli
+
+class Interrupter:
+    def find_spec(self, name, *_):
+        if name == "numba":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupter())
+sys.argv = ["ubspark", "tables"]
+ubspark.cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "ubspark: Stopped.\n")
 
 
 def test_home_that_cannot_be_written_is_temporary(

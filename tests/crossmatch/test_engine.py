@@ -180,3 +180,19 @@ def test_any_field_in_any_cells_equals_brute_force(
     cuts = _cuts(left, right)
     cuts = sorted(rng.choice(cuts, min(n_cuts, len(cuts)), replace=False)) if cuts else []
     assert run_engine(left, right, options, cuts) == run_reference(left, right, options)
+
+
+TOY: dict[Select, set[tuple[str | None, int | None]]] = {
+    "nearest": {("A", 1), ("B", 1), ("C", 3), (None, 2)},
+    "all": {("A", 1), ("A", 2), ("B", 1), ("B", 2), ("C", 3)},
+    "mutual": {("A", 1), ("C", 3), ("B", None), (None, 2)},
+    "one_to_one": {("A", 1), ("B", 2), ("C", 3)},
+}
+
+
+@pytest.mark.parametrize("select", TOY)
+def test_toy_of_the_documentation(select: Select) -> None:
+    left = make_source(np.full(3, 10.0), np.array([0.0, 2.0, 9.0]) * ARCSEC, ["A", "B", "C"])
+    right = make_source(np.full(3, 10.0), np.array([0.9, 3.3, 6.5]) * ARCSEC, [1, 2, 3])
+    found = run_engine(left, right, MatchOptions(3.5, how="outer", select=select))
+    assert {row[:2] for row in found} == TOY[select]

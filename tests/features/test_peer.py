@@ -117,6 +117,34 @@ def test_features_equal_light_curve(simulate: Any, tmp_path: Path, n_epochs: int
     assert validate_equal(curves, theirs) > 47 * 200
 
 
+@pytest.mark.peer
+def test_the_engine_gives_the_same_names_and_numbers(simulate: Any, tmp_path: Path) -> None:
+    python = HERE.parents[1] / ".peers" / "light-curve" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("There is no `.peers/light-curve`; `make peer-light-curve` makes it.")
+    curves = simulate(50, 200)
+    # Segments that light-curve cannot judge: no error, and two epochs at one time.
+    curves.dy[5] = np.nan
+    curves.t[301], curves.band[301] = curves.t[300], curves.band[300]
+    arrays = {name: getattr(curves, name) for name in ("offsets", "t", "y", "dy", "band")}
+    np.savez(tmp_path / "in.npz", **arrays, bands=np.array(curves.bands))
+    call = [str(python), str(HERE / "peer_engine.py"), str(tmp_path / "in.npz")]
+    path = {"PYTHONPATH": str(HERE.parents[1] / "lib"), "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(call, capture_output=True, text=True, check=True, env=path)
+    answer = json.loads(done.stdout)
+    assert answer["replaced"] > 100
+    assert answer["worst"] < 1e-5
+
+
+def test_the_engine_says_what_it_needs(monkeypatch: Any) -> None:
+    from ubspark.errors import ParameterError
+    from ubspark.features.light_curve import with_light_curve
+
+    monkeypatch.setitem(sys.modules, "light_curve", None)
+    with pytest.raises(ParameterError, match="pip install light-curve"):
+        with_light_curve(DEFAULT_FEATURES)
+
+
 def write_kept(python: str) -> None:
     import tempfile
 

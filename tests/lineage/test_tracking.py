@@ -163,7 +163,7 @@ def test_append_that_failed_after_its_commit_lands_once(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ubspark.runtime.run_job._describe_run", fail)
+        patch.setattr("ubspark.runtime.run_job.describe_run", fail)
         with pytest.raises(KeyboardInterrupt, match="@v0 was committed"):
             run_it("appended", mode="append")
     resumed = run_it("appended", mode="append")

@@ -1,5 +1,6 @@
 """The features job: light curves and joined tables become one versioned row per object."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -223,14 +224,16 @@ def test_the_plan_reads_metadata_alone(tables: Home) -> None:
     [
         ({"sets": ["moment"]}, "Did you mean `moments`"),
         ({"sets": ["harmonics"]}, "needs the columns period"),
+        ({"engine": "light_curve"}, "needs the package light-curve"),
         ({"own": ["nowhere"]}, "must be written `module:name`"),
         ({"values": {"period": "periods.period"}}, "with an input of the job"),
         ({"registry": "000000000000"}, "the features are declared otherwise"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(
-    tables: Home, changes: dict[str, Any], message: str
+    tables: Home, changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(sys.modules, "light_curve", None)
     with pytest.raises(ParameterError, match=message):
         plan_job(configure("refused", **changes), home=tables)
 
@@ -238,3 +241,21 @@ def test_what_cannot_be_computed_is_refused(
 def test_bands_that_differ_by_case_are_refused(tables: Home) -> None:
     with pytest.raises(SchemaError, match="must differ by more than case"):
         plan_job(configure("refused", bands=["g", "G"]), home=tables)
+
+
+def test_drift_is_told_between_versions(tables: Home, spark: SparkSession) -> None:
+    """Against itself nothing has changed; against magnitudes that are 3 fainter much has."""
+    run(tables, spark, "before", sets=["moments", "quantiles"])
+    shifted = read(tables, "before")
+    for name in ("g_mean", "r_mean"):
+        k = shifted.column_names.index(name)
+        fainter = pa.array(shifted[name].to_numpy() * 4.0, from_pandas=True)
+        shifted = shifted.set_column(k, name, fainter)
+    shifted = shifted.sort_by("_healpix_29")
+    save(spark, tables, "shifted", shifted, {"id": "objectId"}, {})
+    for name, n in (("before", 0), ("shifted", 2)):
+        config = configure(f"after_{name}", sets=["moments", "quantiles"])
+        before = config.inputs["lightcurves"].model_copy(update={"table": name})
+        config.inputs["previous"] = before
+        outcome = run_job(config, home=tables, spark=spark)
+        assert outcome.record.metrics["drifted_columns"] == n

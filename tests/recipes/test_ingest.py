@@ -7,9 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy.time import Time
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.delta import open_table
+from ubspark.recipes.ingest import IngestParams
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.run_job import RunOutcome, run_job
@@ -47,6 +49,51 @@ def test_rows_without_a_position_are_kept_and_counted(home: Home, spark: SparkSe
     # 370 degrees is 10 degrees; the value stays as it came.
     assert index[5] == index[0] >= 0
     assert table["ra"].to_pylist()[5] == 370.0
+
+
+def test_whole_numbers_are_doubles_and_can_be_added(
+    home: Home, spark: SparkSession, tmp_path: Path
+) -> None:
+    """Whether a CSV file says 10 or 10.0 must not decide what its table can take."""
+    options: dict[str, Any] = {
+        "roles": {"id": "id", "pmra": "pm", "pmdec": "pm", "epoch": "year"},
+        "units": {"pm": "mas/yr"},
+        "pm_includes_cos_dec": True,
+    }
+    texts = ("id,ra,dec,pm,year,n\n1,10,5,3,2016,7\n", "id,ra,dec,pm,year,n\n2,10.5,5,3.5,2016,8\n")
+    for name, text in zip(("whole", "broken"), texts, strict=True):
+        (tmp_path / f"{name}.csv").write_text(text)
+        content = {
+            "job": "ingest",
+            "inputs": {"source": {"path": str(tmp_path / f"{name}.csv")}},
+            "params": options,
+            "outputs": {"table": {"table": "t", "mode": "append"}},
+        }
+        # The epochs of the second file are whole as well.
+        run_job(parse_job(content), home=home, spark=spark)
+    table = read(home)
+    assert table["ra"].to_pylist() == [10.0, 10.5]
+    assert table["year"].to_pylist() == [2016.0, 2016.0]
+    kinds = [str(table.schema.field(name).type) for name in ("id", "ra", "dec", "pm", "year", "n")]
+    assert kinds == ["int64", "double", "double", "double", "double", "int64"]
+
+
+def test_source_without_rows_makes_an_empty_table_and_says_so(
+    home: Home, spark: SparkSession
+) -> None:
+    rows = {"id": pa.array([], pa.int64()), "ra": np.empty(0), "dec": np.empty(0)}
+    outcome = ingest(home, spark, rows)
+    assert read(home).num_rows == 0
+    assert any("has no rows; the table is empty." in note for note in outcome.record.notes)
+
+
+@pytest.mark.parametrize(
+    ("words", "year"), [("J2000", 2000.0), ("2015.5", 2015.5), ("B1950", 1949.9997904422)]
+)
+def test_epoch_may_be_julian_or_besselian(words: str, year: float) -> None:
+    given = IngestParams.model_validate({"epoch": words}).epoch
+    assert given == pytest.approx(year, abs=1e-9)
+    assert given == pytest.approx(Time(words if words[0] in "JB" else f"J{words}").jyear, abs=1e-6)
 
 
 def test_an_index_of_the_source_is_computed_anew(home: Home, spark: SparkSession) -> None:

@@ -1,5 +1,7 @@
 """Grids, peaks, weighting, harmonics, aliases and boxes, each alone."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,7 +59,7 @@ def test_peaks_are_those_of_the_whole_however_it_is_cut(seed: int, n: int, dista
             expected.append(int(i))
     cuts = np.unique(np.r_[0, rng.integers(0, n + 1, 4), n])
     running = RunningPeaks(40, distance=distance)
-    for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+    for low, high in pairwise(cuts):
         running.add(100 + int(low), power[low:high])
     found = running.finish()
     assert (found.number - 100).tolist() == expected

@@ -239,7 +239,7 @@ def test_the_back_end_follows_the_sizes_of_the_object_alone() -> None:
 
 
 def test_arguments_are_checked() -> None:
-    t, y, dy, band = make_object(np.random.default_rng(0), 20)
+    t, y, dy, _ = make_object(np.random.default_rng(0), 20)
     grid = FrequencyGrid(0.01, 10, 10)
     with pytest.raises(ParameterError, match="one shape"):
         compute_periodogram(t, y[:-1], dy, grid)

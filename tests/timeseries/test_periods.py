@@ -121,8 +121,9 @@ def bad_light_curves() -> dict[str, tuple[tuple[np.ndarray, ...], Status]]:
         "some errors bad": ((t, y, np.where(np.arange(100) % 7, dy, -1), band), Status.OK),
         "constant": ((t, np.full(100, 18.3), dy, band), Status.CONSTANT),
         "constant in bands": ((t, 18.3 + 0.1 * band, dy, band), Status.CONSTANT),
-        "huge values": ((t, 1e150 * y, 1e150 * dy, band), Status.OK),
-        "tiny values": ((t, 1e-150 * y, 1e-150 * dy, band), Status.OK),
+        "huge values": ((t, 1e28 * y, 1e28 * dy, band), Status.OK),
+        "impossible values": ((t, 1e40 * y, dy, band), Status.TOO_FEW_EPOCHS),
+        "tiny values": ((t, 1e-28 * y, 1e-28 * dy, band), Status.OK),
         "tiny errors": ((t, y, 1e-12 * dy, band), Status.OK),
         "one error tiny": ((t, y, np.where(np.arange(100), dy, 1e-9), band), Status.OK),
         "an outlier": ((t, np.where(np.arange(100), y, 1e6), dy, band), Status.OK),
@@ -194,11 +195,11 @@ def test_the_gate_holds_back_what_does_not_vary() -> None:
 def test_daily_sampling_is_flagged() -> None:
     rng = np.random.default_rng(6)
     t, _, dy, band = make_object(rng, 200, n_bands=1)
-    # A trend of the seasons, sampled once a night.
-    y = 18 + 0.3 * np.sin(2 * np.pi * t / 2000) + rng.normal(0, 0.02, 200)
+    # A trend, sampled at night.
+    y = 18 + 0.3 * (t - t[0]) / np.ptp(t) + rng.normal(0, 0.02, 200)
     found = compute_periods(collect([(t, y, dy, band)]), FAST)
     assert found["alias_flag"][0] & AliasFlag.WINDOW
-    assert found["window_power"][0] > 0.1
+    assert found["window_power"][0] > 0.05
 
 
 def test_an_eclipsing_binary_gets_both_of_its_minima() -> None:

@@ -8,6 +8,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +16,20 @@ from typing import Any, Literal
 from delta import exceptions as delta_errors
 from pyspark.sql import SparkSession
 
-from ubspark.catalogs.appends import validate_append
+from ubspark.catalogs.appends import RowFacts, validate_append
 from ubspark.catalogs.layout import open_filesystem
 from ubspark.catalogs.parquet_sink import Constraint, WrittenFile
 from ubspark.catalogs.schema import TableSchema
-from ubspark.errors import ConflictError, TransientError
+from ubspark.errors import TransientError
 
-__all__ = ["RETENTION", "TableCommit", "WriteMode", "commit_files", "prepare_folder"]
+__all__ = [
+    "RETENTION",
+    "TableCommit",
+    "WriteMode",
+    "commit_files",
+    "prepare_folder",
+    "remove_files",
+]
 
 WriteMode = Literal["error", "append", "overwrite"]
 
@@ -89,12 +97,20 @@ def prepare_folder(uri: str) -> None:
         raise TransientError(msg) from error
 
 
+def remove_files(uri: str, files: Iterable[WrittenFile]) -> None:
+    """Remove files that no version names; one that cannot be removed stays, unseen."""
+    filesystem, path = open_filesystem(uri)
+    for file in files:
+        with suppress(OSError):
+            filesystem.delete_file(f"{path.rstrip('/')}/{file.path}")
+
+
 def commit_files(spark: SparkSession, commit: TableCommit) -> int:
     """Commit files and return the version they made.
 
     Raises
     ------
-    ConflictError
+    TransientError
         If another writer changed the table since ``base_version``; nothing is changed then.
     SchemaError
         If rows are added to a table that cannot hold them.
@@ -105,13 +121,14 @@ def commit_files(spark: SparkSession, commit: TableCommit) -> int:
     transaction = log.startTransaction()
     found = int(transaction.snapshot().version())
     if found != commit.base_version and commit.mode != "append":
-        raise ConflictError(_describe_conflict(commit))
+        raise TransientError(_describe_conflict(commit))
     # Anything that commits between here and the end conflicts, except under append.
     if commit.mode != "append":
         transaction.readWholeTable()
     elif found >= 0:
         there = json.loads(transaction.snapshot().metadata().json())["metaData"]
-        validate_append(there, commit.schema, commit.constraints, table=commit.uri)
+        rows = RowFacts(commit.schema, commit.constraints, commit.properties)
+        validate_append(there, rows, table=commit.uri)
     parse = delta.actions.Action.fromJson
     actions = [parse(json.dumps(action)) for action in _adds(commit.files)]
     actions.append(parse(json.dumps(_transaction_id(transaction, commit))))
@@ -122,10 +139,11 @@ def commit_files(spark: SparkSession, commit: TableCommit) -> int:
     if commit.mode != "append" or found < 0:
         metadata = _metadata(commit, _read_identity(transaction, found))
         transaction.updateMetadata(parse(json.dumps(metadata)), True)
+    transaction.registerSQLMetrics(spark._jsparkSession, _count(spark, commit.files))
     try:
         return int(transaction.commit(_to_seq(jvm, actions), _operation(jvm, delta, commit)))
     except _CONFLICTS as error:
-        raise ConflictError(_describe_conflict(commit)) from error
+        raise TransientError(_describe_conflict(commit)) from error
 
 
 def _describe_conflict(commit: TableCommit) -> str:
@@ -194,6 +212,26 @@ def _operation(jvm: Any, delta: Any, commit: TableCommit) -> Any:
     mode = modes.get(commit.mode, save_mode.Overwrite)
     write = getattr(delta, "DeltaOperations$Write")
     return write(mode, none, none, record, none, none, none, none, none)
+
+
+def _count(spark: SparkSession, files: tuple[WrittenFile, ...]) -> Any:
+    """Return what Delta's history says of a write: files, rows and bytes."""
+    jvm: Any = spark._jvm
+    context: Any = spark.sparkContext._jsc
+    counts = {
+        "numFiles": len(files),
+        "numOutputRows": sum(file.n_rows for file in files),
+        "numOutputBytes": sum(file.n_bytes for file in files),
+    }
+    metrics = jvm.java.util.HashMap()
+    for name, value in counts.items():
+        metric = jvm.org.apache.spark.sql.execution.metric.SQLMetrics.createMetric(
+            context.sc(), name
+        )
+        metric.set(value)
+        metrics.put(name, metric)
+    listed = jvm.scala.jdk.javaapi.CollectionConverters.asScala(metrics)
+    return getattr(jvm.scala.collection.immutable.HashMap, "from")(listed)
 
 
 def _to_seq(jvm: Any, actions: Iterable[Any]) -> Any:

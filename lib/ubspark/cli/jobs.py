@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ubspark.catalogs.sources.frames import read_epoch
 from ubspark.cli.output import STOPPED, print_error, print_json, print_table
 from ubspark.errors import ParameterError
 from ubspark.lineage.tracking import describe_place
@@ -54,7 +55,7 @@ def ingest(
     ra: Annotated[str | None, typer.Option(help="Column of the right ascension.")] = None,
     dec: Annotated[str | None, typer.Option(help="Column of the declination.")] = None,
     epoch: Annotated[
-        str | None, typer.Option(help="Epoch of the positions: a Julian year, or a column.")
+        str | None, typer.Option(help="Epoch of the positions: 2016.0, J2000, B1950, or a column.")
     ] = None,
     pmra: Annotated[str | None, typer.Option(help="Column of the proper motion in ra.")] = None,
     pmdec: Annotated[str | None, typer.Option(help="Column of the proper motion in dec.")] = None,
@@ -175,5 +176,7 @@ def _read_epoch(epoch: str | None, roles: dict[str, str]) -> dict[str, Any]:
     try:
         return {"epoch": float(epoch)}
     except ValueError:
+        if read_epoch(epoch) is not None:
+            return {"epoch": epoch}
         roles["epoch"] = epoch
         return {}

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from ubspark.catalogs.addresses import parse_address
-from ubspark.catalogs.delta import is_delta_table, open_table, read_history
+from ubspark.catalogs.delta import open_table, read_history
 from ubspark.catalogs.filters import parse_condition
 from ubspark.catalogs.selection import read_rows
 from ubspark.cli.output import print_json, print_table
 from ubspark.errors import ParameterError
 from ubspark.runtime.home import Home
+from ubspark.runtime.tables import find_tables, locate_table
 from ubspark.sky.regions import parse_region
 
 __all__ = ["history", "show", "tables"]
@@ -22,22 +23,21 @@ Table = Annotated[str, typer.Argument(metavar="TABLE", help="Name, path or URI; 
 
 
 def tables(json: Json = False) -> None:
-    """List the tables of the home folder.
+    """List the tables of the home folder; one that is damaged is marked.
 
     Example: ubspark tables
     """
     home = Home.find()
-    found = [open_table(str(path)) for path in _find_tables(home.warehouse)]
-    names = [str(Path(table.uri).relative_to(home.warehouse)) for table in found]
     rows = [
-        (name, table.version, table.n_rows, table.n_files, table.n_bytes, table.table_id)
-        for name, table in zip(names, found, strict=True)
+        (str(path.relative_to(home.warehouse)), *_describe_table(path))
+        for path in find_tables(home.warehouse)
     ]
-    header = ("table", "version", "rows", "files", "bytes", "id")
+    header = ("table", "version", "rows", "files", "bytes", "id", "damage")
     if json:
         print_json([dict(zip(header, row, strict=True)) for row in rows])
         return
-    print_table(header, rows)
+    n_shown = len(header) if any(row[-1] for row in rows) else len(header) - 1
+    print_table(header[:n_shown], [row[:n_shown] for row in rows])
 
 
 def show(
@@ -61,9 +61,8 @@ def show(
         msg = f"`--limit` must be at least 0, got {limit}."
         raise ParameterError(msg)
     address = parse_address(table)
-    opened = open_table(
-        address.to_uri(Home.find().warehouse), version=address.version, name=address.place
-    )
+    uri = locate_table(address, Home.find().warehouse)
+    opened = open_table(uri, version=address.version, name=address.place)
     if schema:
         facts = [(c.name, str(c.type), c.unit, c.ucd, c.description) for c in opened.schema.columns]
         _print(("column", "type", "unit", "ucd", "description"), facts, json=json)
@@ -81,15 +80,17 @@ def show(
 
 
 def history(table: Table, json: Json = False) -> None:
-    """Print the versions of a table with the runs that made them.
+    """Print the versions of a table, up to @vN, with the runs that made them.
 
     Example: ubspark history hip_x_gaia
     """
     address = parse_address(table)
-    uri = address.to_uri(Home.find().warehouse)
-    open_table(uri, name=address.place)
+    uri = locate_table(address, Home.find().warehouse)
+    last = open_table(uri, version=address.version, name=address.place).version
     rows = []
     for commit in read_history(uri):
+        if commit.version > last:
+            continue
         record: Any = commit.record or {}
         spec = record.get("spec", {})
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(commit.timestamp_ms / 1000))
@@ -136,7 +137,14 @@ def _describe_input(entry: dict[str, Any]) -> str:
     return f"{name}@v{entry['version']}" if entry["kind"] == "delta" else name
 
 
-def _find_tables(warehouse: Path) -> list[Path]:
-    """Return the folders of the warehouse that hold a table, in the order of their names."""
-    logs = sorted(warehouse.rglob("_delta_log")) if warehouse.is_dir() else []
-    return [log.parent for log in logs if is_delta_table(str(log.parent))]
+def _describe_table(path: Path) -> tuple[Any, ...]:
+    """Return version, rows, files, bytes and id of a table, or why they cannot be read."""
+    try:
+        table = open_table(str(path))
+        facts = (table.version, table.n_rows, table.n_files, table.n_bytes, table.table_id)
+    # A log can be damaged in any way; the other tables are listed all the same.
+    except Exception as error:
+        cause = error.__cause__ or error
+        first = str(cause).strip().partition("\n")[0]
+        return (None, None, None, None, None, first or type(cause).__name__)
+    return (*facts, None)

@@ -13,7 +13,14 @@ from ubspark.features.compute import FeatureTable
 from ubspark.features.segments import FloatArray
 from ubspark.timeseries import LightCurves
 
-__all__ = ["CurveColumns", "look_up", "split_by_epochs", "to_arrays", "to_light_curves"]
+__all__ = [
+    "CurveColumns",
+    "look_up",
+    "split_by_epochs",
+    "to_arrays",
+    "to_floats",
+    "to_light_curves",
+]
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def to_light_curves(rows: pa.Table, columns: CurveColumns, bands: tuple[str, ...
             )
             raise SchemaError(msg)
     t, y, dy = (
-        _to_floats(lists[name].flatten())
+        to_floats(lists[name].flatten())
         for name in (columns.time, columns.flux, columns.flux_error)
     )
     band = np.zeros(t.size, dtype=np.int8)
@@ -77,7 +84,8 @@ def to_light_curves(rows: pa.Table, columns: CurveColumns, bands: tuple[str, ...
 def split_by_epochs(rows: pa.Table, time: str, n_epochs: int) -> Iterator[pa.Table]:
     """Yield runs of rows of about so many epochs, at least one row each."""
     lengths = pc.fill_null(pc.list_value_length(rows[time]), 0).to_numpy()
-    run = np.cumsum(lengths) // n_epochs
+    before = np.cumsum(lengths) - lengths
+    run = before // n_epochs
     starts = np.flatnonzero(np.diff(run, prepend=-1))
     for first, last in zip(starts, [*starts[1:], len(lengths)], strict=True):
         yield rows.slice(first, last - first)
@@ -92,10 +100,15 @@ def look_up(ids: pa.ChunkedArray, keys: pa.ChunkedArray) -> NDArray[np.int64]:
 def to_arrays(found: FeatureTable, types: Sequence[str]) -> list[pa.Array]:
     """Return the feature columns by their Arrow types; NaN becomes null."""
     columns = zip(found.values.values(), types, strict=True)
-    return [
-        pa.array(values, pa.float64(), from_pandas=True).cast(pa.type_for_alias(kind))
-        for values, kind in columns
-    ]
+    # What is too large for single precision is infinite there.
+    with np.errstate(over="ignore"):
+        return [pa.array(v.astype(kind, copy=False), from_pandas=True) for v, kind in columns]
+
+
+def to_floats(values: pa.Array) -> FloatArray:
+    """Return numbers as float64 that may be written to, null as NaN."""
+    found = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return np.require(found, np.float64, ["C", "W"])
 
 
 def _combine(values: pa.ChunkedArray) -> pa.Array:
@@ -114,11 +127,6 @@ def _to_list(column: pa.ChunkedArray) -> pa.Array:
 def _to_offsets(lists: pa.Array) -> NDArray[np.int64]:
     offsets = np.asarray(lists.offsets.to_numpy(), dtype=np.int64)
     return offsets - offsets[0] if len(offsets) else np.zeros(1, dtype=np.int64)
-
-
-def _to_floats(values: pa.Array) -> FloatArray:
-    found = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return np.ascontiguousarray(found, dtype=np.float64)
 
 
 def _to_codes(names: pa.Array, bands: tuple[str, ...]) -> NDArray[np.int8]:

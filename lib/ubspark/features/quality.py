@@ -1,5 +1,6 @@
 """What a feature table is worth: undefined values, ranges, and how two versions differ."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
@@ -7,16 +8,35 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ubspark.features.compiled import compiled
 from ubspark.features.segments import FloatArray
 
 __all__ = ["ColumnQuality", "FeatureQuality", "compute_drift"]
 
 K = TypeVar("K")
 
-#: Edges of the histogram of each column, by sign and octave: alike for all tables.
-_OCTAVES = np.concatenate([-(2.0 ** np.arange(40, -41, -1)), [0.0], 2.0 ** np.arange(-40, 41)])
+#: Octaves of the histogram of each column, beyond which values count with the last: 1e-12 to
+#: 1e12, of either sign, and zero between; alike for all tables.
+_OCTAVES = 40
 #: A share below this counts as this, so that an empty bin does not make the drift infinite.
 _LEAST_SHARE = 1e-4
+
+
+@compiled("Tuple((int64, float64, float64))(float64[::1], int64[::1])")
+def _count(values: FloatArray, counts: NDArray[np.int64]) -> tuple[int, float, float]:
+    """Count values by octave, from zero outwards by sign; return what is undefined, low, high."""
+    n_undefined, low, high = 0, np.inf, -np.inf
+    for value in values:
+        if not np.isfinite(value):
+            n_undefined += 1
+            continue
+        low, high = min(low, value), max(high, value)
+        place = 0
+        if value != 0.0:
+            octave = min(max(math.frexp(value)[1], -_OCTAVES), _OCTAVES) + _OCTAVES + 1
+            place = octave if value > 0.0 else -octave
+        counts[2 * _OCTAVES + 1 + place] += 1
+    return n_undefined, low, high
 
 
 @dataclass
@@ -30,7 +50,7 @@ class ColumnQuality:
     low, high
         Smallest and largest value; inf and -inf where there is none.
     counts
-        Values per octave, of either sign.
+        Values per octave, of either sign; zero in the middle.
     """
 
     n: int = 0
@@ -38,19 +58,15 @@ class ColumnQuality:
     low: float = np.inf
     high: float = -np.inf
     counts: NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(len(_OCTAVES) + 1, dtype=np.int64)
+        default_factory=lambda: np.zeros(4 * _OCTAVES + 3, dtype=np.int64)
     )
 
     def add(self, values: FloatArray) -> None:
         """Count some values."""
-        defined = values[np.isfinite(values)]
+        n_undefined, low, high = _count(values, self.counts)
         self.n += len(values)
-        self.n_undefined += len(values) - len(defined)
-        if len(defined):
-            self.low = min(self.low, float(defined.min()))
-            self.high = max(self.high, float(defined.max()))
-            octave = np.searchsorted(_OCTAVES, defined, side="right")
-            self.counts += np.bincount(octave, minlength=len(self.counts))
+        self.n_undefined += n_undefined
+        self.low, self.high = min(self.low, low), max(self.high, high)
 
     def __iadd__(self, other: "ColumnQuality") -> Self:
         """Add the counts of other rows."""

@@ -76,10 +76,6 @@ class BandCurves:
         """Epochs of each object and band, shape (n, b)."""
         return np.diff(self.offsets).reshape(self.n_objects, len(self.bands))
 
-    def per_epoch(self, values: FloatArray) -> FloatArray:
-        """Repeat one value per segment, shape (n * b,) or (n, b), for each of its epochs."""
-        return np.repeat(values.reshape(-1), np.diff(self.offsets))
-
 
 def split_bands(curves: LightCurves, bands: tuple[str, ...] | None = None) -> BandCurves:
     """Cut light curves by band and put each segment in order.

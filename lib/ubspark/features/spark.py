@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from ubspark.columns import HEALPIX_29
-from ubspark.crossmatch.plan import CatalogSource
+from ubspark.crossmatch.plan import CatalogSource, plan_cells
 from ubspark.features.arrow import (
     CurveColumns,
     look_up,
@@ -25,12 +25,14 @@ from ubspark.features.quality import FeatureQuality
 from ubspark.features.registry import Registry
 from ubspark.features.segments import FloatArray
 
-__all__ = ["STATUS", "FeatureTask", "JoinedTable", "create_task_frame"]
+__all__ = ["STATUS", "FeatureTask", "JoinedTable", "create_task_frame", "cut_cells"]
 
 #: Column of `ubspark.features.segments.STATUS_BITS`.
 STATUS = "feature_status"
 #: Epochs that are turned into features at a time: arrays of some tens of megabytes.
 _EPOCHS_PER_BATCH = 300_000
+#: Fewer are done before a task has started.
+_ROWS_WORTH_A_TASK = 2000
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,30 @@ class FeatureTask:
         return pa.table([*kept.values(), status, *features, *payload.values()], names=names)
 
 
+def cut_cells(
+    source: CatalogSource, *, cell_bytes: int, n_cells: int | None, parallelism: int
+) -> NDArray[np.int64]:
+    """Cut the rows of one table into the cells of its tasks, of about equal numbers.
+
+    Parameters
+    ----------
+    cell_bytes
+        Compressed bytes that a task should read: rows may be long, so bytes decide.
+    n_cells
+        Number of cells wanted; None for as many as the bytes need, or as can run at once where
+        there are rows enough.
+
+    Returns
+    -------
+    NDArray
+        Half-open ranges of ``_healpix_29``, shape (k, 2); rows without a position have their own.
+    """
+    n_bytes, n_rows = int(np.sum(source.n_bytes)), int(np.sum(source.n_rows))
+    at_once = min(parallelism, n_rows // _ROWS_WORTH_A_TASK)
+    wanted = n_cells or max(1, -(-n_bytes // cell_bytes), at_once)
+    return plan_cells(source, source, keep_unplaced=True, n_cells=wanted).cells
+
+
 def create_task_frame(spark: SparkSession, n_cells: int) -> DataFrame:
     """Return a DataFrame of cell numbers, one partition each."""
     return spark.range(0, n_cells, 1, max(n_cells, 1))
@@ -142,4 +168,4 @@ def _take(column: pa.ChunkedArray, place: NDArray[np.int64]) -> pa.ChunkedArray:
 
 def _take_floats(column: pa.ChunkedArray, place: NDArray[np.int64]) -> FloatArray:
     found = _take(column, place).cast(pa.float64()).to_numpy()
-    return np.ascontiguousarray(found, dtype=np.float64)
+    return np.require(found, np.float64, ["C", "W"])

@@ -15,9 +15,10 @@ from ubspark.catalogs.export.shards import SHARD_FORMATS, ParquetShards, ShardWr
 from ubspark.catalogs.export.staging import StagingFolder
 from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.hats import HatsCatalog
+from ubspark.catalogs.hats.form import HatsForm
 from ubspark.catalogs.hats.java_properties import split_list
 from ubspark.catalogs.hats.stated import select_inherited
-from ubspark.catalogs.hats.writer import HatsForm, HatsWriter
+from ubspark.catalogs.hats.writer import HatsWriter
 from ubspark.catalogs.kept_types import to_kept_schema
 from ubspark.catalogs.schema import TableSchema
 from ubspark.catalogs.selection import select_rows

@@ -6,7 +6,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from ubspark.figures import Curves, Figure, Histogram, Image, SkyMap
+from ubspark.figures import Curves, Figure, FoldedCurves, Histogram, Image, SkyMap
 
 __all__ = ["draw"]
 
@@ -23,6 +23,8 @@ def draw(figure: Figure) -> Canvas:
         return _draw_map(figure)
     if isinstance(figure, Image):
         return _draw_image(figure)
+    if isinstance(figure, FoldedCurves):
+        return _draw_folded(figure)
     return _draw_curves(figure) if isinstance(figure, Curves) else _draw_histogram(figure)
 
 
@@ -47,6 +49,29 @@ def _draw_curves(figure: Curves) -> Canvas:
     axes.set(title=figure.title, xlabel=figure.x_label, ylabel=figure.y_label)
     axes.legend(frameon=False)
     axes.grid(visible=True, alpha=0.3)
+    return canvas
+
+
+def _draw_folded(figure: FoldedCurves) -> Canvas:
+    """Draw two cycles of each light curve."""
+    n_rows = max(1, -(-len(figure.panels) // 3))
+    canvas = Canvas(figsize=(9, 0.4 + 2.4 * n_rows), layout="constrained")
+    grid = canvas.subplots(n_rows, 3, squeeze=False)
+    for axes in grid.ravel()[len(figure.panels) :]:
+        axes.set_axis_off()
+    for axes, (title, curves) in zip(grid.ravel(), figure.panels.items(), strict=False):
+        for curve in curves:
+            phase, value = np.concatenate((curve.x, curve.x + 1)), np.tile(curve.y, 2)
+            axes.plot(phase, value, ".", ms=2.5, label=curve.name)
+        axes.set_title(title, fontsize=8)
+        axes.tick_params(labelsize=7)
+        if figure.is_magnitude:
+            axes.invert_yaxis()
+    if figure.panels:
+        grid[0, 0].legend(frameon=False, fontsize=6, ncols=3)
+    canvas.suptitle(figure.title)
+    canvas.supxlabel("phase", fontsize=9)
+    canvas.supylabel(figure.y_label, fontsize=9)
     return canvas
 
 

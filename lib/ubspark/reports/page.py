@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import yaml
 
 from ubspark.figures import Figure
 from ubspark.reports.draw import draw
@@ -43,13 +44,19 @@ def write_report(
         title=title,
         facts=facts,
         inputs=inputs,
-        params=params,
+        params=_to_yaml(params),
         metrics={name: _format(value) for name, value in metrics.items()},
         figures=shown,
         notes=notes,
     )
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _to_yaml(params: Mapping[str, Any]) -> str:
+    """Return parameters as they stand in a job file."""
+    text: str = yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True, width=100)
+    return text
 
 
 def _format(value: float) -> str:

@@ -17,6 +17,7 @@ from ubspark.recipes.base import Fact
 from ubspark.runtime.config import JobConfig, load_job, parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.run_job import RunOutcome, plan_job, run_job
+from ubspark.runtime.tables import locate_table
 from ubspark.sky.regions import parse_region
 
 __all__ = ["plan", "read_table", "run"]
@@ -87,7 +88,7 @@ def read_table(
     Returns
     -------
     astropy.table.Table
-        With units and descriptions; null is masked.
+        With units and descriptions, UCDs in ``meta`` of the columns; null is masked.
 
     Raises
     ------
@@ -95,7 +96,8 @@ def read_table(
         If the table, a column or the version is not there.
     """
     asked = parse_address(address)
-    table = open_table(asked.to_uri(Home.find().warehouse), version=asked.version, name=asked.place)
+    uri = locate_table(asked, Home.find().warehouse)
+    table = open_table(uri, version=asked.version, name=asked.place)
     names = list(columns or table.schema.names)
     table.schema.validate_columns(names, table=asked.place)
     rows = read_rows(
@@ -113,7 +115,10 @@ def _to_astropy(table: TableVersion, rows: pa.Table) -> Table:
         facts = table.schema[name]
         column = rows[name]
         empty = column.is_null().to_numpy()
-        about = {"name": name, "unit": facts.unit, "description": facts.description}
+        about: dict[str, Any] = {"name": name, "unit": facts.unit}
+        # Where astropy looks for a UCD when it writes a VOTable.
+        about["meta"] = {"ucd": facts.ucd} if facts.ucd else None
+        about["description"] = facts.description
         if pa.types.is_nested(column.type) or pa.types.is_decimal(column.type):
             values = np.empty(len(column), dtype=object)
             values[:] = column.to_pylist()

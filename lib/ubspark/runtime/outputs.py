@@ -1,28 +1,37 @@
 """The output tables of a run: what is there before, writing, committing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from pyspark.sql import SparkSession
 
-from ubspark.catalogs.commit import TableCommit, commit_files, prepare_folder
-from ubspark.catalogs.delta import is_delta_table, open_table
+from ubspark.catalogs.appends import RowFacts, read_metadata, validate_append
+from ubspark.catalogs.commit import TableCommit, commit_files, prepare_folder, remove_files
+from ubspark.catalogs.delta import is_delta_table, open_table, read_history
 from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.parquet_sink import ParquetSink
 from ubspark.catalogs.writers import WrittenRows, write_rows
-from ubspark.errors import ConflictError
+from ubspark.errors import ConflictError, UbsparkError
 from ubspark.lineage.commits import build_commit_record, find_made, validate_commit
 from ubspark.lineage.tracking import FolderRecord, OutputRecord
-from ubspark.recipes.base import OutputFolder, OutputTable
+from ubspark.recipes.base import JobInput, OutputFolder, OutputTable
 from ubspark.runtime.folders import publish_folder, validate_folder, write_folder
 from ubspark.runtime.freeze import PreparedJob
 from ubspark.runtime.progress import show_tasks
 
-__all__ = ["commit_output", "describe_output", "find_base", "write_output"]
+__all__ = ["commit_output", "describe_output", "find_base", "prepare_place", "write_output"]
 
 #: How the names of our own files in the folder of a table begin.
 _OURS = ("part-", ".ubspark-", ".part-", "_delta_log")
+
+
+@runtime_checkable
+class _Foresees(Protocol):
+    """A recipe that can tell of its rows before Spark is there."""
+
+    def foresee(self, inputs: Mapping[str, JobInput], params: Any) -> Mapping[str, RowFacts]:
+        """Return what is known of the rows of each output."""
 
 
 def find_base(job: PreparedJob, name: str) -> int:
@@ -34,6 +43,8 @@ def find_base(job: PreparedJob, name: str) -> int:
     ------
     ConflictError
         If something is in the way that the mode does not allow to change.
+    SchemaError
+        If rows that are to be added would not fit, as far as that is known already.
     """
     uri, mode = job.get_output_uri(name), job.spec.outputs[name]["mode"]
     if job.spec.outputs[name].get("kind") == "folder":
@@ -52,7 +63,25 @@ def find_base(job: PreparedJob, name: str) -> int:
             f"result. Choose another name, or set `outputs.{name}.mode` to overwrite or append."
         )
         raise ConflictError(msg)
+    if mode == "append" and isinstance(job.recipe, _Foresees):
+        rows = job.recipe.foresee(job.inputs, job.params)[name]
+        validate_append(read_metadata(uri), rows, table=uri)
     return table.version
+
+
+def prepare_place(job: PreparedJob, name: str) -> None:
+    """Make the folder of an output table before the run is recorded.
+
+    A folder that is not there afterwards is out of reach; the record of a run that was killed is
+    not closed then.
+
+    Raises
+    ------
+    TransientError
+        If it cannot be made.
+    """
+    if job.spec.outputs[name].get("kind") != "folder":
+        prepare_folder(job.get_output_uri(name))
 
 
 def write_output(
@@ -62,7 +91,9 @@ def write_output(
     uri = job.get_output_uri(name)
     if isinstance(table, OutputFolder):
         return write_folder(job, name, table, spark)
-    prepare_folder(uri)
+    if job.spec.outputs[name]["mode"] == "append" and is_delta_table(uri):
+        facts = RowFacts(table.schema, table.constraints, _get_properties(job, table))
+        validate_append(read_metadata(uri), facts, table=uri)
     sink = ParquetSink(uri, table.schema.to_arrow(), table.constraints)
     with show_tasks(spark, f"{job.spec.job}: {name}"):
         return write_rows(table.frame, sink, table.task)
@@ -90,13 +121,13 @@ def commit_output(
         mode="overwrite" if mode == "error" and base >= 0 else mode,
         base_version=base,
         schema=table.schema,
-        properties={**table.properties, "ubspark.job": spec.job},
+        properties=_get_properties(job, table),
         constraints=table.constraints,
         files=rows.files,
         app_id=f"ubspark:{spec.key}:{name}",
         metadata=metadata,
     )
-    version = commit_files(spark, commit)
+    version = _commit(spark, commit)
     validate_commit(uri, version, metadata)
     return describe_output(uri, version, rows_digest=str(rows.digest))
 
@@ -107,6 +138,24 @@ def describe_output(uri: str, version: int, *, rows_digest: str) -> OutputRecord
     return OutputRecord(
         uri, table.table_id, version, rows_digest, n_rows=table.n_rows, n_bytes=table.n_bytes
     )
+
+
+def _commit(spark: SparkSession, commit: TableCommit) -> int:
+    """Commit, or remove the files of a commit that was refused."""
+    try:
+        return commit_files(spark, commit)
+    except UbsparkError:
+        commits = read_history(commit.uri) if is_delta_table(commit.uri) else []
+        own = [found.version for found in commits if found.record == commit.metadata]
+        if own:
+            # The store had taken the commit when its answer was lost, and refused the second try.
+            return own[0]
+        remove_files(commit.uri, commit.files)
+        raise
+
+
+def _get_properties(job: PreparedJob, table: OutputTable) -> dict[str, str]:
+    return {**table.properties, "ubspark.job": job.spec.job}
 
 
 def _foreign_entries(path: Path) -> Iterator[Path]:

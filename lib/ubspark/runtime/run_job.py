@@ -17,8 +17,7 @@ from pyspark.sql import SparkSession
 from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.errors import ConflictError, TransientError
-from ubspark.lineage.environment import describe_code, describe_environment
-from ubspark.lineage.spec import to_canonical_json
+from ubspark.lineage.environment import describe_code
 from ubspark.lineage.tracking import (
     FolderRecord,
     OutputRecord,
@@ -30,11 +29,9 @@ from ubspark.recipes.base import (
     Fact,
     OutputFolder,
     OutputTable,
-    Summary,
     Workspace,
     count_pieces,
 )
-from ubspark.reports import write_report
 from ubspark.runtime.config import JobConfig
 from ubspark.runtime.failures import describe_failure
 from ubspark.runtime.freeze import PreparedJob, prepare_job
@@ -51,6 +48,7 @@ from ubspark.runtime.recovery import (
 )
 from ubspark.runtime.session import build_session, count_slots, validate_start
 from ubspark.runtime.submissions import hold_submission
+from ubspark.runtime.telling import describe_run, log_start, timed
 
 __all__ = ["RunOutcome", "plan_job", "run_job"]
 
@@ -114,8 +112,8 @@ def run_job(
             prepare_place(job, name)
         record = RunRecord.create(home.runs, job.spec)
         with log_to(record.folder / "run.log"), _tracked(record, job, home):
-            _log_start(job, record)
-            with _timed("Spark is there"):
+            log_start(job, record)
+            with timed("Spark is there"):
                 session = spark or build_session(config.resources, app_name=f"ubspark {config.job}")
             is_own = _execute(job, record, session, scratch, bases)
         made = None if is_own else find_finished(job, home)
@@ -145,16 +143,16 @@ def _execute(
     _log.info("Spark %s on %s.", spark.version, spark.sparkContext.master)
     asked = job.config.resources
     workspace = Workspace(spark, scratch, asked.cells, asked.plan)
-    with _timed("Prepared"):
+    with timed("Prepared"):
         result = job.recipe.run(job.inputs, job.params, workspace)
     written = {}
     for name, table in result.tables.items():
-        with _timed(f"Written {name}"):
+        with timed(f"Written {name}"):
             written[name] = write_output(job, name, table, spark)
         _log.info("%s: %d rows, %d bytes.", name, written[name].n_rows, written[name].n_bytes)
     makers = set()
     for name, table in result.tables.items():
-        with _timed(f"Committed {name}"):
+        with timed(f"Committed {name}"):
             maker, output = _commit(
                 job, name, table, written[name], record=record, spark=spark, base=bases[name]
             )
@@ -164,7 +162,7 @@ def _execute(
         _log.info("%s is %s, digest %s.", name, describe_place(output.to_json()), output.digest)
     record.metrics["seconds"] = time.monotonic() - started
     try:
-        _describe_run(job, record, spark, result.summarise(written), written)
+        describe_run(job, record, spark, result.summarise(written), written)
     # The outputs are there: what goes wrong in telling of them is no reason to lose the run.
     except Exception as error:
         _log.exception("The report failed.")
@@ -200,101 +198,6 @@ def _commit(
         _log.info("%s", note)
         return made
     return record.run_id, output
-
-
-@contextmanager
-def _timed(step: str) -> Iterator[None]:
-    """Log how long a step took, once it is done."""
-    started = time.monotonic()
-    yield
-    _log.info("%s after %.1f s.", step, time.monotonic() - started)
-
-
-def _log_start(job: PreparedJob, record: RunRecord) -> None:
-    """Log who runs what on which inputs."""
-    code = describe_code()
-    revision = code.get("git", code["sha256"])
-    _log.info("Run %s of the job %s, key %s.", record.run_id, job.spec.job, job.spec.key)
-    _log.info("ubspark %s (%s), user %s.", code["version"], revision, job.spec.run.get("user"))
-    for name, entry in job.spec.inputs.items():
-        known = entry.to_json()
-        _log.info("Input %s: %s (%s).", name, describe_place(known), known.get("table_id", "files"))
-    for name, output in job.spec.outputs.items():
-        _log.info("Output %s: %s, mode %s.", name, output["uri"], output["mode"])
-    _log.info("Parameters: %s", to_canonical_json(job.spec.params))
-
-
-def _describe_run(
-    job: PreparedJob,
-    record: RunRecord,
-    spark: SparkSession,
-    summary: Summary,
-    written: Mapping[str, WrittenRows | WrittenFolder],
-) -> None:
-    """Put metrics, notes, surroundings and the report beside the record."""
-    record.metrics |= {
-        **summary.metrics,
-        "output_rows": sum(rows.n_rows for rows in written.values()),
-        "output_bytes": sum(rows.n_bytes for rows in written.values()),
-    }
-    record.notes.extend(summary.notes)
-    for note in summary.notes:
-        _log.info("%s", note)
-    listed = (f"{name} {value:.10g}" for name, value in record.metrics.items())
-    _log.info("Counts: %s.", ", ".join(listed))
-    _describe_surroundings(record, spark)
-    _report(job, record, summary)
-
-
-def _describe_surroundings(record: RunRecord, spark: SparkSession) -> None:
-    """Write code, packages and Spark settings beside the record, without secrets."""
-    hidden = ("secret", "password", "token", "access.key", "credential")
-    settings = {
-        key: value
-        for key, value in sorted(spark.sparkContext.getConf().getAll())
-        if not any(word in key.lower() for word in hidden)
-    }
-    content = {"code": describe_code(), **describe_environment(), "spark": settings}
-    path = record.folder / "environment.json"
-    path.write_text(to_canonical_json(content), encoding="utf-8")
-
-
-def _report(job: PreparedJob, record: RunRecord, summary: Summary) -> None:
-    code = describe_code()
-    facts = {
-        "run": record.run_id,
-        "run key": job.spec.key,
-        "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.started)),
-        "duration": f"{record.metrics['seconds']:.1f} s",
-        "user": str(job.spec.run.get("user")),
-        "code": str(code.get("git", code["version"])),
-    }
-    for name, output in record.outputs.items():
-        facts[f"output {name}"] = describe_place(output)
-        facts[f"digest of {name}"] = str(output["digest"])
-    write_report(
-        record.folder,
-        title=_make_title(job),
-        facts=facts,
-        inputs={name: entry.to_json() for name, entry in job.spec.inputs.items()},
-        params=job.spec.params,
-        metrics=record.metrics,
-        figures=summary.figures,
-        notes=summary.notes,
-    )
-
-
-def _make_title(job: PreparedJob) -> str:
-    """Return the job with the last parts of the places it reads and makes."""
-    spec = job.spec
-    names = [
-        [place.rstrip("/").rsplit("/", 1)[-1] for place in places]
-        for places in (
-            [entry.uri for entry in spec.inputs.values()],
-            [str(output["uri"]) for output in spec.outputs.values()],
-        )
-    ]
-    return f"{spec.job}: {' x '.join(names[0])} → {', '.join(names[1])}"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ubspark.timeseries.kernels.aliases import AliasFlag, compute_window_power, 
 from ubspark.timeseries.kernels.boxes import find_box
 from ubspark.timeseries.kernels.epochs import Epochs, prepare_epochs
 from ubspark.timeseries.kernels.grids import MAX_SPAN_DAYS, FrequencyGrid, plan_grid
-from ubspark.timeseries.kernels.models import SEPARATE, SHARED, compute_power_at
+from ubspark.timeseries.kernels.models import SEPARATE, SHARED, compute_power_at, refine_maximum
 from ubspark.timeseries.kernels.peaks import RunningPeaks
 from ubspark.timeseries.kernels.periodogram import iterate_blocks
 from ubspark.timeseries.kernels.ranking import rank_peaks, refine_frequency, reweight
@@ -34,6 +34,10 @@ FloatArray = NDArray[np.float64]
 
 #: Epochs beyond one per band that a search needs: two amplitudes, the frequency and some to judge.
 _MIN_FREE = 5
+#: Larger values are not measurements.
+_MAX_VALUE = 1e30
+#: Errors below this share of the range of the values are taken as this.
+_MIN_ERROR = 1e-12
 #: Peaks given to the ranking beyond those kept.
 _MORE_PEAKS = 5
 
@@ -103,7 +107,7 @@ def _search(
     band: NDArray[np.int8],
     options: PeriodOptions,
 ) -> dict[str, Any]:
-    is_usable = np.isfinite(t) & np.isfinite(y) & (band >= 0)
+    is_usable = np.isfinite(t) & (np.abs(y) < _MAX_VALUE) & (band >= 0)
     t, y, dy, band = t[is_usable], y[is_usable], dy[is_usable], band[is_usable]
     row: dict[str, Any] = {"n_obs": len(t), "n_bands": len(np.unique(band)), "n_obs_band": band}
     if len(t):
@@ -130,7 +134,10 @@ def _find_period(
     # Times decide about near duplicates, so that the order of the epochs never does.
     order = np.lexsort((dy, y, t, band))
     t, y, dy, band = t[order], y[order], dy[order], band[order]
-    dy = fill_errors(y, dy, band)
+    dy = fill_errors(y, np.where(dy < _MAX_VALUE, dy, np.nan), band)
+    # A power of two changes no bit, and squares neither overflow nor vanish.
+    unit = 2.0 ** -np.frexp(np.max(np.abs(y - np.median(y))))[1]
+    y, dy = y * unit, np.maximum(dy * unit, _MIN_ERROR)
     plain = prepare_epochs(t, y, dy, band)
     if not np.any(plain.y):
         raise _Stop(Status.CONSTANT)
@@ -140,6 +147,7 @@ def _find_period(
     floored = floor_errors(y, dy, band, options.error_floor)
     ratio = compute_band_amplitudes(y, dy, band, prior=options.amplitude_prior)
     epochs = prepare_epochs(t, y / ratio, floored / ratio, band)
+    epochs = epochs._replace(scale=epochs.scale / unit, mean=epochs.mean / unit)
     grid = _plan(row["t_span"], options)
     found = _scan(epochs, grid, options) | {
         "grid_fmin": grid.fmin,
@@ -170,7 +178,7 @@ def _scan(epochs: Epochs, grid: FrequencyGrid, options: PeriodOptions) -> dict[s
     """Compute the power at all frequencies; keep the highest peaks."""
     distance = int(np.ceil(1.5 * options.oversampling))
     peaks = RunningPeaks(options.n_peaks + _MORE_PEAKS, distance=distance)
-    highest = 0.0
+    highest, place = -1.0, grid.first
     for block in iterate_blocks(
         epochs,
         grid,
@@ -179,10 +187,13 @@ def _scan(epochs: Epochs, grid: FrequencyGrid, options: PeriodOptions) -> dict[s
         precision=options.precision,
     ):
         peaks.add(block.first, block.shared)
-        highest = max(highest, float(np.max(block.separate)))
+        here = int(np.argmax(block.separate))
+        if block.separate[here] > highest:
+            highest, place = float(block.separate[here]), block.first + here
     found = peaks.finish()
     bandwidth = grid.n_freq * grid.df
-    top = float(found.power[0])
+    top = refine_maximum(epochs, float(found.number[0]) * grid.df, grid.df, SHARED)
+    highest = refine_maximum(epochs, place * grid.df, grid.df, SEPARATE)
     return {
         "peaks": found.number * grid.df,
         "max_power_10": top,

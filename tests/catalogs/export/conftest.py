@@ -31,7 +31,7 @@ def make_stars() -> pa.Table:
     ra[1100:1300], dec[1100:1300] = 200.0, -30.0
     dec[-N_UNPLACED:] = np.nan
     curves = [
-        {"mjd": [50_000.0 + j for j in range(i % 4)], "band": [j for j in range(i % 4)]}
+        {"mjd": [50_000.0 + j for j in range(i % 4)], "band": list(range(i % 4))}
         for i in range(N_ROWS)
     ]
     curve = pa.struct([("mjd", pa.list_(pa.float64())), ("band", pa.list_(pa.int32()))])
@@ -82,7 +82,8 @@ class Workplace:
     def export(
         self, to: Path, *, table: str = "stars", mode: str = "error", **params: Any
     ) -> RunOutcome:
-        given = {key: params.pop(key) for key in ("columns", "region", "where") if key in params}
+        chosen = ("columns", "region", "where")
+        given: dict[str, Any] = {key: params.pop(key) for key in chosen if key in params}
         content = {
             "job": "export",
             "inputs": {"table": {"table": table, **given}},

@@ -21,7 +21,7 @@ def read_ids(catalog: Any) -> list[int]:
     return sorted(int(value) for value in catalog.compute()["id"])
 
 
-def match(left: Any, right: Any, radius_arcsec: float, n_neighbors: int) -> Pairs:
+def find_pairs(left: Any, right: Any, radius_arcsec: float, n_neighbors: int) -> Pairs:
     pairs = left.crossmatch(
         right,
         n_neighbors=n_neighbors,
@@ -54,8 +54,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         "rows": read_ids(left),
         "cones": [read_ids(left.cone_search(*cone)) for cone in request["cones"]],
         "found": read_ids(left.id_search(values={"id": request["ids"]})),
-        "ours": match(left, right, radius, n),
-        "theirs": match(*own, radius, n),
+        "ours": find_pairs(left, right, radius, n),
+        "theirs": find_pairs(own[0], own[1], radius, n),
     }
 
 

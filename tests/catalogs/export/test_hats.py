@@ -245,7 +245,7 @@ def test_rows_without_a_position_are_counted_or_refused(
     assert outcome.record.notes == [
         "5 rows have no usable position; they are left out of the catalog."
     ]
-    with pytest.raises(SchemaError, match="^5 rows of `.*stars@v0` have no usable position"):
+    with pytest.raises(SchemaError, match=r"^5 rows of `.*stars@v0` have no usable position"):
         workplace.export(tmp_path / "none", format="hats", bad_rows="error")
     assert not (tmp_path / "none").exists()
 
@@ -269,7 +269,7 @@ def test_same_export_is_not_made_twice(workplace: Place, tmp_path: Path) -> None
 
 def test_another_export_is_replaced_only_if_asked(workplace: Place, tmp_path: Path) -> None:
     workplace.export(tmp_path / "out", format="hats")
-    with pytest.raises(ConflictError, match="holds another export. Choose another folder"):
+    with pytest.raises(ConflictError, match=r"holds another export\. Choose another folder"):
         workplace.export(tmp_path / "out", format="hats", max_rows=500)
     workplace.export(tmp_path / "out", format="hats", max_rows=500, mode="overwrite")
     assert open_hats(str(tmp_path / "out")).n_files > 6

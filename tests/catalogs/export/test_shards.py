@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from astropy.io import fits
 from astropy.io.votable import parse_single_table
 from astropy.table import Table
 
+from ubspark.catalogs.delta import open_table
 from ubspark.catalogs.export.manifest import CHECKSUM_FILE, read_manifest
 from ubspark.catalogs.export.shards import plan_shards
 from ubspark.catalogs.hats.counts import SparseCounts
@@ -132,8 +134,6 @@ def test_ingest_takes_the_files_back(
     table = f"back_{kind}"
     workplace.ingest(files[0].parent, table, roles={"id": "id"})
     rows = workplace.stars.to_dataset().to_table(columns=FLAT)
-    from ubspark.catalogs.delta import open_table
-
     back = open_table(str(workplace.home.warehouse / table))
     again = back.to_dataset().to_table(columns=FLAT)
     for name in ("ra", "mag", "n_obs", "pmra"):
@@ -168,8 +168,8 @@ def test_shards_are_runs_of_whole_pixels() -> None:
     counts = SparseCounts(1, np.array([3, 4, 9, 40]), np.array([5, 6, 20, 1]), np.zeros(4, int))
     shards = plan_shards(counts, 2, max_rows=11)
     assert [shard.n_rows for shard in shards] == [2, 11, 20, 1]
-    assert shards[0].low, shards[0].high == (-1, 0)
+    assert (shards[0].low, shards[0].high) == (-1, 0)
     edges = [(shard.low, shard.high) for shard in shards[1:]]
     assert edges[0][0] == 0
-    assert all(a[1] == b[0] for a, b in zip(edges, edges[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(edges))
     assert edges[-1][1] == 12 << 58

@@ -26,11 +26,17 @@ def test_export_grows_beside_its_place(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def fail_half_way(staging: StagingFolder) -> None:
+    with staging.writing("a.parquet") as part:
+        part.write_bytes(b"half")
+        msg = "The disk is full."
+        raise OSError(msg)
+
+
 def test_failed_write_leaves_no_file(tmp_path: Path) -> None:
     staging = StagingFolder(tmp_path / "out", "k")
-    with staging.hold(), pytest.raises(RuntimeError), staging.writing("a.parquet") as part:
-        part.write_bytes(b"half")
-        raise RuntimeError
+    with staging.hold(), pytest.raises(OSError, match="full"):
+        fail_half_way(staging)
     assert list(staging.files.rglob("*")) == []
 
 

@@ -42,7 +42,7 @@ def test_missing_file_is_found(made: Path) -> None:
     (made / "sub/c.parquet").unlink()
     check = verify_export(made, sizes_only=True)
     assert [(f.path, f.kind) for f in check.findings] == [("sub/c.parquet", "missing")]
-    with pytest.raises(ExportDamagedError, match="^`sub/c.parquet` is missing.$") as error:
+    with pytest.raises(ExportDamagedError, match=r"^`sub/c\.parquet` is missing\.$") as error:
         check.raise_if_damaged()
     assert error.value.exit_code == 6
 
@@ -72,7 +72,9 @@ def test_all_findings_are_told(made: Path) -> None:
     (made / "b.parquet").write_bytes(b"")
     check = verify_export(made)
     assert len(check.findings) == 2
-    with pytest.raises(ExportDamagedError, match="`a.parquet` is missing. 1 more files are wrong."):
+    with pytest.raises(
+        ExportDamagedError, match=r"`a\.parquet` is missing\. 1 more files are wrong\."
+    ):
         check.raise_if_damaged()
 
 

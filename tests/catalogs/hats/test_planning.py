@@ -20,6 +20,7 @@ from ubspark.columns import HEALPIX_ORDER
 from ubspark.sky.healpix import N_PIXELS_29, compute_healpix_29, find_in_ranges, merge_ranges
 
 IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 
 
 def count(index: IntArray, order: int, row_bytes: int = 100) -> SparseCounts:
@@ -34,7 +35,9 @@ def make_index(n_rows: int, seed: int) -> IntArray:
     return np.sort(np.concatenate([spread, crowd]) % N_PIXELS_29)
 
 
-def plan_slowly(index: IntArray, order: int, pixel: int, max_rows: int, highest: int) -> list:
+def plan_slowly(
+    index: IntArray, order: int, pixel: int, max_rows: int, highest: int
+) -> list[tuple[int, int, int]]:
     """The definition: the largest pixels that hold no more than so many rows."""
     inside = index[index >> 2 * (HEALPIX_ORDER - order) == pixel]
     if len(inside) == 0:
@@ -118,12 +121,13 @@ def test_ranges_are_subtracted() -> None:
     assert subtract_ranges(ranges, np.zeros((0, 2), dtype=np.int64)).tolist() == ranges.tolist()
 
 
-def find_distances(order: int, pixel: int, ra: NDArray, dec: NDArray) -> NDArray:
+def find_distances(order: int, pixel: int, ra: FloatArray, dec: FloatArray) -> FloatArray:
     """Distance of positions from the edge of a pixel, arcsec, by a dense walk along the edge."""
     edge = healpy.boundaries(1 << order, pixel, step=4096, nest=True).T
     places = np.asarray(healpy.ang2vec(ra, dec, lonlat=True))
     chords = np.array([np.sqrt(((edge - place) ** 2).sum(axis=1)).min() for place in places])
-    return np.degrees(2 * np.arcsin(chords / 2)) * 3600
+    found: FloatArray = np.degrees(2 * np.arcsin(chords / 2)) * 3600
+    return found
 
 
 @pytest.mark.parametrize(

@@ -15,20 +15,22 @@ from numpy.typing import NDArray
 from ubspark import __version__
 from ubspark.catalogs.export.flat_columns import flatten_rows, flatten_schema, to_text
 from ubspark.catalogs.export.origin import Origin
+from ubspark.errors import SchemaError
 
 __all__ = ["FitsForm"]
 
+#: Column code, and the type that is written. FITS has words for integers without sign, but
+#: readers mask no nulls among them: the next wider type holds their values.
 _CODES = {
     pa.bool_(): ("L", None),
-    pa.int8(): ("B", -(1 << 7)),
+    pa.int8(): ("I", pa.int16()),
     pa.int16(): ("I", None),
     pa.int32(): ("J", None),
     pa.int64(): ("K", None),
     pa.uint8(): ("B", None),
-    pa.uint16(): ("I", 1 << 15),
-    pa.uint32(): ("J", 1 << 31),
-    pa.uint64(): ("K", 1 << 63),
-    pa.float16(): ("E", None),
+    pa.uint16(): ("J", pa.int32()),
+    pa.uint32(): ("K", pa.int64()),
+    pa.float16(): ("E", pa.float32()),
     pa.float32(): ("E", None),
     pa.float64(): ("D", None),
 }
@@ -61,6 +63,7 @@ class FitsForm:
         fields = flatten_schema(schema, table=origin.table, format="FITS")
         columns = [_to_column(field, rows[field.name]) for field in fields]
         table = fits.BinTableHDU.from_columns(fits.ColDefs(columns), nrows=rows.num_rows)
+        _blank_booleans(table, rows)
         _describe(table.header, fields, origin)
         primary = fits.PrimaryHDU()
         primary.header["ORIGIN"] = f"ubspark {__version__}"
@@ -74,41 +77,56 @@ def _to_column(field: pa.Field, column: pa.ChunkedArray) -> fits.Column:
         column, kind = column.cast(kind.value_type), kind.value_type
     unit = _find_unit(field)
     if pa.types.is_fixed_size_list(kind):
-        return _to_arrays(field.name, column.combine_chunks(), kind, unit)
+        return _to_arrays(field.name, column, kind, unit)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return _to_lists(field.name, column, kind, unit)
     if kind not in _CODES:
         return _to_texts(field.name, column, unit)
-    code, zero = _CODES[kind]
-    facts: dict[str, Any] = {"name": field.name, "format": code, "unit": unit, "bzero": zero}
+    code, wide = _CODES[kind]
+    whole = column if wide is None else column.cast(wide)
+    facts: dict[str, Any] = {"name": field.name, "format": code, "unit": unit}
     if pa.types.is_floating(kind):
-        return fits.Column(array=_to_floats(column, kind), **facts)
+        return fits.Column(array=whole.to_numpy(), **facts)
     if pa.types.is_boolean(kind):
-        # FITS has a word for no truth value, astropy has not: it writes F.
-        return fits.Column(array=column.fill_null(False).to_numpy(), **facts)
-    values, null = _fill(column)
-    if null is not None:
-        facts["null"] = null - (zero or 0)
-    return fits.Column(array=values, **facts)
+        return fits.Column(array=whole.fill_null(False).to_numpy(), **facts)
+    values, null = _fill(field.name, whole)
+    return fits.Column(array=values, null=null, **facts)
 
 
-def _fill(column: pa.ChunkedArray) -> tuple[NDArray[Any], int | None]:
-    """Return integers with a value in place of null that is none of the others."""
+def _blank_booleans(table: fits.BinTableHDU, rows: pa.Table) -> None:
+    """Write the zero byte that stands for no truth value, for which astropy has no word."""
+    stored = table.data.view(np.ndarray)
+    for name in rows.column_names:
+        if pa.types.is_boolean(rows[name].type) and rows[name].null_count:
+            stored[name][rows[name].is_null().to_numpy()] = 0
+
+
+def _fill(name: str, column: pa.ChunkedArray) -> tuple[NDArray[Any], int | None]:
+    """Return integers with a value in place of null that is none of the others.
+
+    Raises
+    ------
+    SchemaError
+        If every integer of the type occurs.
+    """
     if column.null_count == 0:
         return column.to_numpy(), None
-    bounds = np.iinfo(column.type.to_pandas_dtype())
-    known = column.drop_null().unique()
-    taken = set(known.slice(0, 1 << 16).to_pylist()) if len(known) < 1 << 16 else set()
-    ends = pc.min_max(known).as_py()
-    free = [bounds.min, bounds.max, *range(bounds.min + 1, bounds.max)]
-    null = next(v for v in free if v not in taken and v not in ends.values())
-    return column.fill_null(pa.scalar(null, column.type)).to_numpy(), int(null)
+    null = _find_free(column.drop_null().unique())
+    if null is None:
+        msg = f"Column `{name}` holds every {column.type} and null, for which FITS has no value."
+        raise SchemaError(msg)
+    return column.fill_null(pa.scalar(null, column.type)).to_numpy(), null
 
 
-def _to_floats(column: pa.ChunkedArray, kind: pa.DataType) -> NDArray[Any]:
-    wide = pa.float64() if kind == pa.float64() else pa.float32()
-    values: NDArray[Any] = column.cast(wide).to_numpy()
-    return values
+def _find_free(known: pa.Array) -> int | None:
+    """Return an integer that is not among some, the smallest or largest if it is free."""
+    bounds = np.iinfo(known.type.to_pandas_dtype())
+    ends = pc.min_max(known).as_py().values()
+    for end in (bounds.min, bounds.max):
+        if end not in ends:
+            return int(end)
+    taken = set(known.to_pylist())
+    return next((v for v in range(bounds.min + 1, bounds.max) if v not in taken), None)
 
 
 def _to_texts(name: str, column: pa.ChunkedArray, unit: str | None) -> fits.Column:
@@ -124,37 +142,33 @@ def _to_texts(name: str, column: pa.ChunkedArray, unit: str | None) -> fits.Colu
 def _to_lists(
     name: str, column: pa.ChunkedArray, kind: pa.DataType, unit: str | None
 ) -> fits.Column:
-    code, zero = _CODES[kind.value_type]
     arrays = np.empty(len(column), dtype=object)
+    nothing = pa.array([], kind.value_type)
     for i, value in enumerate(column):
-        values = [] if not value.is_valid else value.values
-        arrays[i] = np.zeros(0) if len(values) == 0 else _to_elements(values)
-    dtype = _to_elements(pa.array([0], kind.value_type)).dtype
-    arrays[:] = [array.astype(dtype) for array in arrays]
-    return fits.Column(name=name, format=f"Q{code}()", unit=unit, bzero=zero, array=arrays)
+        arrays[i] = _to_elements(value.values if value.is_valid else nothing)
+    code, _ = _CODES[kind.value_type]
+    return fits.Column(name=name, format=f"Q{code}()", unit=unit, array=arrays)
 
 
-def _to_arrays(name: str, column: pa.Array, kind: pa.DataType, unit: str | None) -> fits.Column:
-    code, zero = _CODES[kind.value_type]
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks)
-    width = kind.list_size
-    values = _to_elements(pc.list_flatten(column.fill_null(_blank(kind))))
-    shape = values.reshape(-1, width)
-    return fits.Column(name=name, format=f"{width}{code}", unit=unit, bzero=zero, array=shape)
-
-
-def _blank(kind: pa.DataType) -> pa.Scalar:
+def _to_arrays(
+    name: str, column: pa.ChunkedArray, kind: pa.DataType, unit: str | None
+) -> fits.Column:
     is_float = pa.types.is_floating(kind.value_type)
-    return pa.scalar([np.nan if is_float else 0] * kind.list_size, kind)
+    blank = pa.scalar([np.nan if is_float else 0] * kind.list_size, kind)
+    values = _to_elements(pc.list_flatten(column.fill_null(blank)))
+    code, _ = _CODES[kind.value_type]
+    shape = values.reshape(-1, kind.list_size)
+    return fits.Column(name=name, format=f"{kind.list_size}{code}", unit=unit, array=shape)
 
 
-def _to_elements(values: pa.Array) -> NDArray[Any]:
+def _to_elements(values: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
     """Return the elements of lists; null is NaN, or 0 among integers."""
-    if pa.types.is_floating(values.type):
-        wide = pa.float64() if values.type == pa.float64() else pa.float32()
-        return np.asarray(values.cast(wide).to_numpy(zero_copy_only=False))
-    return np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False))
+    _, wide = _CODES[values.type]
+    whole = values if wide is None else values.cast(wide)
+    if not pa.types.is_floating(whole.type):
+        whole = whole.fill_null(0)
+    is_chunked = isinstance(whole, pa.ChunkedArray)
+    return np.asarray(whole.to_numpy() if is_chunked else whole.to_numpy(zero_copy_only=False))
 
 
 def _find_unit(field: pa.Field) -> str | None:

@@ -68,7 +68,9 @@ def _is_held(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return bool(pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type))
+        element = kind.value_type
+        is_number = pa.types.is_integer(element) or pa.types.is_floating(element)
+        return bool(is_number and not pa.types.is_uint64(element))
     return not (pa.types.is_nested(kind) or pa.types.is_null(kind) or _is_bytes(kind))
 
 

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -99,5 +100,5 @@ def _group(items: Sequence[Item], n_tasks: int) -> list[Sequence[Item]]:
     weight = np.cumsum(n_rows + n_rows.mean())
     number = np.floor(weight / weight[-1] * n_tasks - 1e-9).astype(int)
     starts = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
-    ends = np.append(starts[1:], len(items))
-    return [items[start:end] for start, end in zip(starts, ends, strict=True)]
+    edges = [*starts.tolist(), len(items)]
+    return [items[start:end] for start, end in pairwise(edges)]

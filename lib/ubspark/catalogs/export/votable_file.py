@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from astropy.io.votable import tree
-from numpy.typing import NDArray
 
 from ubspark.catalogs.export.flat_columns import flatten_rows, flatten_schema, to_text
 from ubspark.catalogs.export.origin import Origin
@@ -96,8 +95,9 @@ def _fill(array: Any, name: str, column: pa.ChunkedArray, kind: pa.DataType) -> 
         if pa.types.is_fixed_size_list(kind):
             array[name] = np.array(values).reshape(len(values), kind.list_size)
         else:
+            # Through the masked array itself, NumPy would strip the masks of the elements.
             for i, value in enumerate(values):
-                array[name][i] = value
+                array.data[name][i] = value
     elif kind in _CODES:
         _, wide = _CODES[kind]
         whole = column if wide is None else column.cast(wide)
@@ -110,16 +110,18 @@ def _fill(array: Any, name: str, column: pa.ChunkedArray, kind: pa.DataType) -> 
     array.mask[name] = missing if array.mask[name].ndim == 1 else missing[:, None]
 
 
-def _to_elements(value: pa.Scalar, wide: pa.DataType | None) -> NDArray[Any]:
-    """Return a list; null in it is NaN, or 0 among integers."""
+def _to_elements(value: pa.Scalar, wide: pa.DataType | None) -> Any:
+    """Return a list as a masked array; null in it is NaN, or 0 among integers."""
     if not value.is_valid:
         kind = wide or value.type.value_type
         size = value.type.list_size if pa.types.is_fixed_size_list(value.type) else 0
-        return np.zeros(size, dtype=kind.to_pandas_dtype())
+        return np.ma.array(np.zeros(size, dtype=kind.to_pandas_dtype()), mask=np.ones(size, bool))
     values = value.values if wide is None else value.values.cast(wide)
     if not pa.types.is_floating(values.type):
         values = values.fill_null(0)
-    return np.asarray(values.to_numpy(zero_copy_only=False))
+    # Astropy asks every array for its mask.
+    plain = values.to_numpy(zero_copy_only=False)
+    return np.ma.array(plain, mask=np.zeros(len(plain), dtype=bool))
 
 
 def _get_plain(kind: pa.DataType) -> pa.DataType:

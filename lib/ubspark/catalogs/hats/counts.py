@@ -10,13 +10,15 @@ from pyspark.sql import SparkSession
 from ubspark.catalogs.catalog import CatalogLayout
 from ubspark.catalogs.export.tasks import run_tasks
 from ubspark.columns import HEALPIX_29, HEALPIX_ORDER
+from ubspark.sky.cover import intersect_ranges
 from ubspark.sky.healpix import N_PIXELS_29, merge_ranges
 
 __all__ = ["SparseCounts", "count_rows"]
 
 IntArray = NDArray[np.int64]
-#: Rows that one task of the count reads at a time.
-_ROWS_PER_PIECE = 4_000_000
+#: Rows that one task of the count reads: no more, nor less where there are tasks enough.
+_MAX_PIECE_ROWS, _MIN_PIECE_ROWS = 4_000_000, 250_000
+_PIECES_PER_CORE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,16 @@ class SparseCounts:
         pixel = self.pixel >> 2 * (self.order - order)
         return SparseCounts(order, *_add_up(pixel, self.n_rows, self.n_bytes))
 
+    def select(self, chosen: NDArray[np.bool_]) -> "SparseCounts":
+        """Return the counts of some of the pixels."""
+        values = (self.pixel[chosen], self.n_rows[chosen], self.n_bytes[chosen])
+        return SparseCounts(self.order, *values)
+
+    def refine(self, order: int) -> "SparseCounts":
+        """Return the counts in smaller pixels, as if all rows of a pixel lay in its first."""
+        pixel = self.pixel << 2 * (order - self.order)
+        return SparseCounts(order, pixel, self.n_rows, self.n_bytes)
+
     @property
     def ranges(self) -> IntArray:
         """Half-open ranges of order-29 indices that hold all rows, shape (k, 2)."""
@@ -72,18 +84,31 @@ class _Counter:
 
     source: CatalogLayout
     order: int
+    within: IntArray | None
 
     def __call__(self, piece: tuple[int, int, float]) -> SparseCounts:
         low, high, row_bytes = piece
-        rows = self.source.read(np.array([[low, high]], dtype=np.int64), [])
+        ranges = np.array([[low, high]], dtype=np.int64)
+        if self.within is not None:
+            ranges = intersect_ranges(ranges, self.within)
+        if len(ranges) == 0:
+            return SparseCounts.empty(self.order)
+        rows = self.source.read(ranges, [])
         index = rows[HEALPIX_29.name].to_numpy()
         pixel, n_rows = np.unique(index >> 2 * (HEALPIX_ORDER - self.order), return_counts=True)
         n_bytes = np.ceil(n_rows * row_bytes).astype(np.int64)
         return SparseCounts(self.order, pixel, n_rows.astype(np.int64), n_bytes)
 
 
-def count_rows(spark: SparkSession, source: CatalogLayout, order: int) -> tuple[SparseCounts, int]:
+def count_rows(
+    spark: SparkSession, source: CatalogLayout, order: int, *, within: IntArray | None = None
+) -> tuple[SparseCounts, int]:
     """Count the rows of a catalog in pixels of one order, in tasks that read its index.
+
+    Parameters
+    ----------
+    within
+        Half-open ranges of ``_healpix_29`` in which rows count; None for all.
 
     Returns
     -------
@@ -91,18 +116,11 @@ def count_rows(spark: SparkSession, source: CatalogLayout, order: int) -> tuple[
         And the number of rows without a usable position.
     """
     source = source.refine()
-    pieces = _cut(source)
-    parts = run_tasks(spark, pieces, _Counter(source, order))
+    n_pieces = _PIECES_PER_CORE * spark.sparkContext.defaultParallelism
+    parts = run_tasks(spark, _cut(source, n_pieces), _Counter(source, order, within))
     unplaced = sum(int(part.n_rows[part.pixel < 0].sum()) for part in parts)
-    placed = [
-        SparseCounts(order, *(values[part.pixel >= 0] for values in _columns(part)))
-        for part in parts
-    ]
+    placed = [part.select(part.pixel >= 0) for part in parts]
     return SparseCounts.sum(order, placed), unplaced
-
-
-def _columns(part: SparseCounts) -> tuple[IntArray, IntArray, IntArray]:
-    return part.pixel, part.n_rows, part.n_bytes
 
 
 def _add_up(pixel: IntArray, *values: IntArray) -> tuple[IntArray, ...]:
@@ -116,13 +134,14 @@ def _add_up(pixel: IntArray, *values: IntArray) -> tuple[IntArray, ...]:
     return (found.astype(np.int64), *added)
 
 
-def _cut(source: CatalogLayout) -> Sequence[tuple[int, int, float]]:
+def _cut(source: CatalogLayout, n_pieces: int) -> Sequence[tuple[int, int, float]]:
     """Return pieces of the sky, as low and high index, with the bytes of a row in each."""
     order = np.argsort(source.low, kind="stable")
     low, n_rows, n_bytes = source.low[order], source.n_rows[order], source.n_bytes[order]
     if len(low) == 0:
         return []
-    number = np.cumsum(n_rows) // _ROWS_PER_PIECE
+    asked = int(n_rows.sum()) // n_pieces
+    number = np.cumsum(n_rows) // min(max(asked, _MIN_PIECE_ROWS), _MAX_PIECE_ROWS)
     starts = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
     # Entries that begin at one index cannot be parted.
     starts = starts[np.append(True, low[starts][1:] != low[starts][:-1])]

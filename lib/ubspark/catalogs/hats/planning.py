@@ -97,10 +97,9 @@ def plan_partitions(
         if max_bytes is not None:
             fits &= level.n_bytes <= max_bytes
         is_leaf = is_alive & (fits if order < highest_order else True)
-        leaves = zip(level.pixel, level.n_rows, level.n_bytes, is_leaf, strict=True)
-        items += [
-            PixelItem(catalog, order, int(p), int(r), int(b)) for p, r, b, leaf in leaves if leaf
-        ]
+        leaves = level.select(is_leaf)
+        facts = np.stack([leaves.pixel, leaves.n_rows, leaves.n_bytes], axis=1).tolist()
+        items += [PixelItem(catalog, order, *own) for own in facts]
         split = level.pixel[is_alive & ~is_leaf]
         alive = (4 * split[:, None] + np.arange(4)).ravel()
     return sorted(items, key=lambda item: item.range)

@@ -9,6 +9,7 @@ from ubspark.catalogs.hats.folder import Folder
 from ubspark.catalogs.hats.partitions import find_dataset
 from ubspark.catalogs.hats.properties import HatsProperties
 from ubspark.catalogs.hats.spatial_index import SpatialIndex
+from ubspark.catalogs.kept_types import keep_type
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableColumn, TableSchema
 from ubspark.catalogs.sources.notes import Notes
@@ -92,14 +93,16 @@ def to_table_schema(
 ) -> TableSchema:
     """Return the columns as a table holds them, ``_healpix_29`` first where rows can have one."""
     notes = notes or read_notes(stored)
+    types = {f.name: to_table_type(f.type, column=f.name, path=place) for f in stored}
     columns = [
         TableColumn(
             name=field.name,
-            type=to_table_type(field.type, column=field.name, path=place),
+            type=types[field.name],
             nullable=True,
             unit=notes.columns.get(field.name, {}).get("unit"),
             ucd=notes.columns.get(field.name, {}).get("ucd"),
             description=notes.columns.get(field.name, {}).get("description"),
+            extra=keep_type(field.type, types[field.name]),
         )
         for field in stored
         if field.name != HEALPIX_29.name

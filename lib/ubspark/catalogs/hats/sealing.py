@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
 from ubspark.catalogs.export.manifest import ExportFile
 from ubspark.catalogs.export.origin import Origin
 from ubspark.catalogs.hats.counts import SparseCounts
+from ubspark.catalogs.hats.form import HatsForm
 from ubspark.catalogs.hats.parquet_metadata import (
     write_parquet_metadata,
     write_statistics,
@@ -20,9 +21,6 @@ from ubspark.catalogs.hats.properties import COLLECTION_FILE, PROPERTY_FILES
 from ubspark.catalogs.hats.skymaps import write_skymap
 from ubspark.catalogs.hats.stated import format_properties, state_common
 from ubspark.columns import HEALPIX_29, HEALPIX_ORDER
-
-if TYPE_CHECKING:
-    from ubspark.catalogs.hats.writer import HatsForm
 
 __all__ = ["CatalogFacts", "seal_catalog", "seal_collection"]
 
@@ -67,7 +65,7 @@ class CatalogFacts:
         return sum(file.n_bytes for file in self.files)
 
 
-def seal_catalog(root: Path, facts: CatalogFacts, form: "HatsForm", origin: Origin) -> list[str]:
+def seal_catalog(root: Path, facts: CatalogFacts, form: HatsForm, origin: Origin) -> list[str]:
     """Write metadata, maps and at last the properties of a catalog; return the files' names."""
     folder = root / facts.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,9 +91,7 @@ def seal_catalog(root: Path, facts: CatalogFacts, form: "HatsForm", origin: Orig
     return [f"{facts.folder}/{name}" if facts.folder else name for name in made]
 
 
-def seal_collection(
-    root: Path, catalogs: Sequence[CatalogFacts], form: "HatsForm"
-) -> list[str]:
+def seal_collection(root: Path, catalogs: Sequence[CatalogFacts], form: HatsForm) -> list[str]:
     """Write what joins a catalog with its margins and indexes; return the file's name."""
     margins = [facts.folder for facts in catalogs if facts.kind == "margin"]
     indexes = [facts for facts in catalogs if facts.kind == "index"]
@@ -116,7 +112,7 @@ def seal_collection(
     return _write_properties(root, [COLLECTION_FILE], entries, "HATS Collection")
 
 
-def _state(facts: CatalogFacts, form: "HatsForm", origin: Origin) -> dict[str, Any]:
+def _state(facts: CatalogFacts, form: HatsForm, origin: Origin) -> dict[str, Any]:
     """Return the properties of a catalog."""
     name = facts.folder or form.name
     common = state_common(facts.kind, name, facts.n_rows, facts.n_bytes)
@@ -134,7 +130,7 @@ def _state(facts: CatalogFacts, form: "HatsForm", origin: Origin) -> dict[str, A
     return entries
 
 
-def _state_kind(facts: CatalogFacts, form: "HatsForm") -> dict[str, Any]:
+def _state_kind(facts: CatalogFacts, form: HatsForm) -> dict[str, Any]:
     """Return what only catalogs of this type say."""
     if facts.kind == "index":
         return {

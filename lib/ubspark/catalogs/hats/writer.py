@@ -1,7 +1,7 @@
 """Writing a catalog, or a collection of it with margins and indexes, in the HATS format."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -14,6 +14,7 @@ from ubspark.catalogs.export.staging import StagingFolder
 from ubspark.catalogs.export.tasks import run_items
 from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.hats.counts import SparseCounts, count_rows
+from ubspark.catalogs.hats.form import HatsForm
 from ubspark.catalogs.hats.index_files import IndexJob, to_index_schema
 from ubspark.catalogs.hats.partition_files import MarginWriter, PartitionWriter
 from ubspark.catalogs.hats.partitions import Partitions
@@ -22,57 +23,11 @@ from ubspark.catalogs.hats.sealing import CatalogFacts, seal_catalog, seal_colle
 from ubspark.catalogs.schema import TableSchema
 from ubspark.errors import SchemaError
 
-__all__ = ["HatsForm", "HatsWriter"]
+__all__ = ["HatsWriter"]
 
-#: The map of a catalog is of this order at least, so that small catalogs have one too.
-_MAP_ORDER = 8
-#: LSDB holds the whole map in memory: 96 MiB at this order.
-_MAX_MAP_ORDER = 10
-
-
-@dataclass(frozen=True)
-class HatsForm:
-    """How a catalog is cut and what goes with it.
-
-    Attributes
-    ----------
-    name
-        ``obs_collection``; also the name of the catalog's folder in a collection.
-    kind
-        ``object`` or ``source``.
-    ra, dec
-        Columns of the position.
-    max_rows, max_bytes
-        Largest partition; bytes are estimated, and not looked at if None.
-    margins_arcsec, indexes
-        Thresholds of margin caches, columns of index catalogs; with any, a collection is made.
-    properties
-        Further properties of the catalog; they win over those that are computed.
-    """
-
-    name: str
-    kind: str
-    ra: str
-    dec: str
-    max_rows: int = 1_000_000
-    max_bytes: int | None = None
-    lowest_order: int = 0
-    highest_order: int = 10
-    margins_arcsec: tuple[float, ...] = ()
-    indexes: tuple[str, ...] = ()
-    has_statistics: bool = False
-    refuse_unplaced: bool = False
-    properties: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def is_collection(self) -> bool:
-        """Whether the catalog is one of several."""
-        return bool(self.margins_arcsec or self.indexes)
-
-    @property
-    def folder(self) -> str:
-        """Folder of the catalog below that of the export."""
-        return self.name if self.is_collection else ""
+#: Rows are counted in pixels of this order, 0.23 degrees, and in finer ones where it is crowded;
+#: the map of a catalog has them. LSDB holds the whole map in memory, 6 MiB.
+_COUNT_ORDER = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +59,10 @@ class HatsWriter:
             If the table changes under the export.
         """
         form = self.form
-        depth = max(form.highest_order, _MAP_ORDER)
-        counts, n_unplaced = count_rows(spark, self.reader.source, depth)
+        counts, n_unplaced = count_rows(spark, self.reader.source, _COUNT_ORDER)
         self._validate(counts, n_unplaced)
         items = plan_partitions(
-            counts,
+            self._count_crowds(spark, counts),
             max_rows=form.max_rows,
             max_bytes=form.max_bytes,
             lowest_order=form.lowest_order,
@@ -116,10 +70,7 @@ class HatsWriter:
             catalog=form.folder,
         )
         files = run_items(spark, items, PartitionWriter(self.reader, self.parquet), staging)
-        deepest = max(item.order for item in items)
-        map_order = min(max(deepest, _MAP_ORDER), _MAX_MAP_ORDER, depth)
-        main = self._describe(form.folder, form.kind, files)
-        main = replace(main, skymap=counts.degrade(map_order))
+        main = replace(self._describe(form.folder, form.kind, files), skymap=counts)
         margins = [
             self._write_margin(spark, staging, items, counts, threshold)
             for threshold in form.margins_arcsec
@@ -145,6 +96,23 @@ class HatsWriter:
         if len(counts.pixel) == 0:
             msg = f"No row of `{table}` was chosen that has a position; there is nothing to write."
             raise SchemaError(msg)
+
+    def _count_crowds(self, spark: SparkSession, counts: SparseCounts) -> SparseCounts:
+        """Return counts of the highest order, where pixels hold too much to be a partition."""
+        form = self.form
+        if form.highest_order <= counts.order:
+            return counts
+        is_crowded = counts.n_rows > form.max_rows
+        if form.max_bytes is not None:
+            is_crowded |= counts.n_bytes > form.max_bytes
+        is_crowded |= form.lowest_order > counts.order
+        # The others are no partition finer than they are: any of their parts may stand for all.
+        parts = [counts.select(~is_crowded).refine(form.highest_order)]
+        if is_crowded.any():
+            within = counts.select(is_crowded).ranges
+            source = self.reader.source
+            parts.append(count_rows(spark, source, form.highest_order, within=within)[0])
+        return SparseCounts.sum(form.highest_order, parts)
 
     def _describe(self, folder: str, kind: str, files: Sequence[ExportFile]) -> CatalogFacts:
         return CatalogFacts(folder, kind, self.reader.schema, tuple(files))

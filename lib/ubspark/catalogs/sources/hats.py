@@ -10,7 +10,6 @@ from ubspark.catalogs.hats.catalog import HatsCatalog
 from ubspark.catalogs.hats.opening import open_hats
 from ubspark.catalogs.hats.spark import to_dataframe
 from ubspark.catalogs.hats.stated import select_inherited
-from ubspark.catalogs.kept_types import keep_type
 from ubspark.catalogs.schema import TableColumn
 from ubspark.catalogs.sources.base import Source, SourceColumn
 from ubspark.catalogs.sources.names import make_table_names, make_table_type
@@ -64,7 +63,7 @@ def open_hats_source(path: str) -> HatsSource:
     return HatsSource(
         path=path,
         format="hats",
-        columns=tuple(_describe(column, names[column.name], catalog, path) for column in columns),
+        columns=tuple(_describe(column, names[column.name], path) for column in columns),
         files=tuple(catalog.folder.join(file.path) for file in catalog.files),
         n_rows=catalog.n_rows,
         frame="ICRS",
@@ -77,10 +76,9 @@ def open_hats_source(path: str) -> HatsSource:
     )
 
 
-def _describe(column: TableColumn, name: str, catalog: HatsCatalog, path: str) -> SourceColumn:
+def _describe(column: TableColumn, name: str, path: str) -> SourceColumn:
     kind = make_table_type(column.type, path)
-    extra = keep_type(catalog.stored.field(column.name).type, kind)
-    return SourceColumn(name, kind, column.unit, column.ucd, column.description, extra)
+    return SourceColumn(name, kind, column.unit, column.ucd, column.description, column.extra)
 
 
 def _remark(catalog: HatsCatalog, names: dict[str, str]) -> list[str]:

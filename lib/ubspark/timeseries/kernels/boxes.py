@@ -24,6 +24,9 @@ _SHORTEST: Final = 0.01
 _LONGEST: Final = 0.15
 #: Grid points in the shift over the time span by half the shortest eclipse that matters.
 _STEP: Final = 0.02
+#: The best frequency is looked for again with this many bins, in steps this much smaller.
+_FINE_BINS: Final = 1000
+_FINER: Final = 20
 #: The largest number of frequencies: the grid of a long survey ends at a lower one.
 MAX_FREQUENCIES: Final = 400_000
 #: Epochs that an eclipse must hold.
@@ -65,25 +68,34 @@ def find_box(epochs: Epochs, *, fmax: float, sign: float) -> Box:
         return _no_box(fmax)
     power = np.empty(last - first + 1)
     boxes = np.empty((len(power), 2), dtype=np.int64)
-    _search(epochs.t, sign * epochs.y, epochs.w, df, first, power, boxes)
+    y = sign * epochs.y
+    last_frequency = last * df
+    _search(epochs.t, y, epochs.w, df, first, _N_BINS, power, boxes)
     best = int(np.argmax(power))
     if not power[best] > 0:
         return _no_box(last * df)
+    first = (first + best - 1) * _FINER
+    df /= _FINER
+    power, boxes = np.empty(2 * _FINER + 1), np.empty((2 * _FINER + 1, 2), dtype=np.int64)
+    _search(epochs.t, y, epochs.w, df, first, _FINE_BINS, power, boxes)
+    # Neighbours can hold the same epochs: the one in the middle.
+    highest = np.flatnonzero(power == np.max(power))
+    best = int(highest[len(highest) // 2])
     frequency = (first + best) * df
     begin, length = boxes[best]
     phase = np.mod(epochs.t * frequency, 1.0)
-    bins = np.minimum((phase * _N_BINS).astype(np.int64), _N_BINS - 1)
-    inside = np.mod(bins - begin, _N_BINS) < length
+    bins = np.minimum((phase * _FINE_BINS).astype(np.int64), _FINE_BINS - 1)
+    inside = np.mod(bins - begin, _FINE_BINS) < length
     share = float(np.sum(epochs.w[inside]))
     drop = -sign * float(np.sum((epochs.w * epochs.y)[inside])) / (share * (1 - share))
-    middle = (begin + 0.5 * length) / _N_BINS
+    middle = (begin + 0.5 * length) / _FINE_BINS
     return Box(
         frequency,
         float(power[best]),
         drop,
-        length / _N_BINS,
+        length / _FINE_BINS,
         epochs.t_ref + middle / frequency,
-        last * df,
+        last_frequency,
     )
 
 
@@ -94,12 +106,19 @@ def _no_box(fmax: float) -> Box:
 
 @compiled
 def _search(
-    t: Array, y: Array, w: Array, df: float, first: int, power: Array, boxes: Array
+    t: Array,
+    y: Array,
+    w: Array,
+    df: float,
+    first: int,
+    n_bins: int,
+    power: Array,
+    boxes: Array,
 ) -> None:
     """Fill the power and the box, first bin and number of bins, of each frequency."""
-    shortest = max(1, round(_SHORTEST * _N_BINS))
-    longest = round(_LONGEST * _N_BINS)
-    weight, value, count = np.empty((3, _N_BINS + longest + 1))
+    shortest = max(1, round(_SHORTEST * n_bins))
+    longest = round(_LONGEST * n_bins)
+    weight, value, count = np.empty((3, n_bins + longest + 1))
     for i in range(len(power)):
         frequency = (first + i) * df
         weight[:] = 0.0
@@ -107,15 +126,15 @@ def _search(
         count[:] = 0.0
         for n in range(len(t)):
             cycles = t[n] * frequency
-            place = min(int((cycles - np.floor(cycles)) * _N_BINS), _N_BINS - 1) + 1
+            place = min(int((cycles - np.floor(cycles)) * n_bins), n_bins - 1) + 1
             weight[place] += w[n]
             value[place] += w[n] * y[n]
             count[place] += 1.0
         # Running sums, with the first bins once more behind the last.
         for k in range(1, longest + 1):
-            weight[_N_BINS + k] = weight[k]
-            value[_N_BINS + k] = value[k]
-            count[_N_BINS + k] = count[k]
+            weight[n_bins + k] = weight[k]
+            value[n_bins + k] = value[k]
+            count[n_bins + k] = count[k]
         for k in range(1, len(weight)):
             weight[k] += weight[k - 1]
             value[k] += value[k - 1]
@@ -124,7 +143,7 @@ def _search(
         boxes[i, 0], boxes[i, 1] = 0, shortest
         length = shortest
         while length <= longest:
-            for k in range(_N_BINS):
+            for k in range(n_bins):
                 share = weight[k + length] - weight[k]
                 drop = value[k + length] - value[k]
                 inside = count[k + length] - count[k]

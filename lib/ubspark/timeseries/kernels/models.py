@@ -25,6 +25,7 @@ __all__ = [
     "PowerBlock",
     "add_band",
     "compute_power_at",
+    "refine_maximum",
     "solve_block",
     "solve_pair",
 ]
@@ -70,18 +71,18 @@ def add_band(
 ) -> tuple[float, float, float, float, float]:
     """Return the power of one band, its sensitivity to rounding, and CC, SS, CS.
 
-    The sensitivity is the power over the condition of the matrix: times the relative error of
-    the sums it bounds the error of the power.
+    The sensitivity is the power over the smallest eigenvalue, that as a share of the weight:
+    times the relative error of the sums it bounds the error of the power.
     """
     inverse = 1.0 / weight
     cc = 0.5 * (weight + c2) - c * c * inverse
     ss = 0.5 * (weight - c2) - s * s * inverse
     cs = 0.5 * s2 - c * s * inverse
-    square = (cc + ss) * (cc + ss)
-    det = max(cc * ss - cs * cs, 1e-9 * square + 1e-300)
-    inverse = 1.0 / det
+    # Rounding is relative to the weight, not to what is left of it.
+    reach = (cc + ss) * weight
+    inverse = 1.0 / max(cc * ss - cs * cs, 1e-9 * reach + 1e-300)
     power = (ss * yc * yc + cc * ys * ys - 2.0 * cs * yc * ys) * inverse
-    return power, 0.25 * (abs(power) + 0.01 * chi2) * square * inverse, cc, ss, cs
+    return power, 0.25 * (abs(power) + 0.01 * chi2) * abs(reach) * inverse, cc, ss, cs
 
 
 @compiled
@@ -130,11 +131,12 @@ def solve_block(
         for i in range(len(is_unsure)):
             cc, ss, cs = float(folded[2, i]), float(folded[3, i]), float(folded[4, i])
             yc, ys = float(folded[5, i]), float(folded[6, i])
-            square = (cc + ss) * (cc + ss)
-            inverse = 1.0 / max(cc * ss - cs * cs, 1e-9 * square + 1e-300)
+            # The weights sum to 1.
+            reach = abs(cc + ss)
+            inverse = 1.0 / max(cc * ss - cs * cs, 1e-9 * reach + 1e-300)
             power = (ss * yc * yc + cc * ys * ys - 2.0 * cs * yc * ys) * inverse
             shared[i] = min(max(power, 0.0), 1.0)
-            is_unsure[i] |= not 0.25 * (abs(power) + 0.01) * square * inverse < limit
+            is_unsure[i] |= not 0.25 * (abs(power) + 0.01) * reach * inverse < limit
 
 
 def compute_power_at(epochs: Epochs, frequencies: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -149,6 +151,16 @@ def compute_power_at(epochs: Epochs, frequencies: FloatArray) -> tuple[FloatArra
     shared = np.zeros(len(frequencies))
     _sum_directly(*epochs[:4], np.asarray(frequencies, dtype=np.float64), separate, shared)
     return separate, shared
+
+
+def refine_maximum(epochs: Epochs, frequency: float, df: float, model: int) -> float:
+    """Return the largest power between the neighbours of a grid point.
+
+    The largest power of the grid is a little below that of the peak, and false alarms are
+    counted in peaks.
+    """
+    around = frequency + np.linspace(-0.8, 0.8, 9) * df
+    return float(np.max(compute_power_at(epochs, around)[0 if model == SEPARATE else 1]))
 
 
 @compiled

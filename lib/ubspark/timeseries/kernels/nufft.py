@@ -7,7 +7,7 @@ points. Only objects of very many frequencies take several transforms, each of o
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,9 @@ Array = NDArray[Any]
 ComplexArray = NDArray[np.complex128]
 
 #: Transforms have a multiple of this many frequencies, at most `_MAX_LENGTH`.
-_STEP = 8192
-_MAX_LENGTH = 131072
+_STEP = 2000
+_HALF_STEP = 1000
+_MAX_LENGTH = 128_000
 #: Tolerance asked of finufft, and the sensitivity (`models.add_band`) above which a frequency
 #: is summed directly instead.
 _TOLERANCES = {"single": 1e-9, "double": 1e-13}
@@ -68,68 +69,86 @@ def iterate_nufft_blocks(
         msg = "`backend` is nufft, but finufft is not installed. Install it or choose tables."
         raise ParameterError(msg)
     length = min(-(-grid.n_freq // _STEP) * _STEP, _MAX_LENGTH)
-    order = np.arange(length)
-    folded = np.empty((N_FOLDED, length))
     for first in range(grid.first, grid.first + grid.n_freq, length):
-        folded[:] = 0.0
-        middle = (first + length // 2) * grid.df
+        # Fresh zeros cost nothing in the rows that a model does not touch.
+        folded = np.zeros((N_FOLDED, length))
+        modes = _Modes(grid.df, first, length, _TOLERANCES[precision])
         if models == SHARED and epochs.n_bands > 1:
-            _fold_together(epochs, grid.df, middle, _TOLERANCES[precision], folded)
+            _fold_together(epochs, modes, folded)
         else:
-            _fold_apart(epochs, grid.df, middle, _TOLERANCES[precision], folded, models)
+            _fold_apart(epochs, modes, folded, models)
         yield finish_block(
-            epochs, grid, first, folded, order, models=models, limit=_LIMITS[precision]
+            epochs, grid, first, folded, None, models=models, limit=_LIMITS[precision]
         )
 
 
-def _fold_apart(
-    epochs: Epochs, df: float, middle: float, tolerance: float, folded: FloatArray, models: int
-) -> None:
-    """Fold each band from three transforms of its own."""
+class _Modes(NamedTuple):
+    """The frequencies of one transform, ``(first + i) * df`` for i below ``length``."""
+
+    df: float
+    first: int
+    length: int
+    tolerance: float
+
+
+def _fold_apart(epochs: Epochs, modes: _Modes, folded: FloatArray, models: int) -> None:
+    """Fold each band from transforms of its own."""
     for low, high in zip(epochs.starts[:-1], epochs.starts[1:], strict=True):
         t, w, y = (column[low:high] for column in (epochs.t, epochs.w, epochs.y))
         use = models if high - low > MAX_EXACT else models & SHARED
         if not use:
             continue
-        once = _transform(t, np.stack((w * y, w)), df, middle, tolerance, folded.shape[1])
-        twice = _transform(2 * t, w[None], df, middle, tolerance, folded.shape[1])
-        _fold(once[0], once[1], twice[0], np.sum(w), np.sum(w * y * y), use, folded)
+        once = _transform(t, np.stack((w * y, w)), modes)
+        twice = _transform_twice(t, w, once[1], modes)
+        _fold(once[0], once[1], twice, float(np.sum(w)), float(np.sum(w * y * y)), use, folded)
 
 
-def _fold_together(
-    epochs: Epochs, df: float, middle: float, tolerance: float, folded: FloatArray
-) -> None:
+def _fold_together(epochs: Epochs, modes: _Modes, folded: FloatArray) -> None:
     """Fold all bands for *shared*, where only the sums of w enter band by band."""
     strengths = np.zeros((epochs.n_bands + 1, len(epochs.t)))
     strengths[0] = epochs.w * epochs.y
     for k, (low, high) in enumerate(zip(epochs.starts[:-1], epochs.starts[1:], strict=True)):
         strengths[k + 1, low:high] = epochs.w[low:high]
     weight = np.sum(strengths[1:], axis=1)
-    once = _transform(epochs.t, strengths, df, middle, tolerance, folded.shape[1])
-    twice = _transform(2 * epochs.t, epochs.w[None], df, middle, tolerance, folded.shape[1])
-    _fold_shared(once, twice[0], weight, folded)
+    once = _transform(epochs.t, strengths, modes)
+    twice = _transform_twice(epochs.t, epochs.w, np.sum(once[1:], axis=0), modes)
+    _fold_shared(once, twice, weight, folded)
 
 
-def _transform(
-    t: FloatArray, strengths: FloatArray, df: float, middle: float, tolerance: float, length: int
+def _transform_twice(
+    t: FloatArray, w: FloatArray, once: ComplexArray, modes: _Modes
 ) -> ComplexArray:
-    """Return ``sum s exp(2 pi i f t)`` for f around the middle, shape (len(strengths), length)."""
-    cycles = middle * t
+    """Return the sums of ``w`` at twice the frequencies; half of them stand in ``once``."""
+    first, length = modes.first, modes.length
+    known = once[first::2] if first < length else once[:0]
+    rest = min(-(-(length - len(known)) // _HALF_STEP) * _HALF_STEP, length)
+    begin = first + length - rest
+    found = _make_buffer(length)
+    found[: length - rest] = known[: length - rest]
+    found[length - rest :] = _transform(2 * t, w[None], modes._replace(first=begin, length=rest))[0]
+    return found
+
+
+def _transform(t: FloatArray, strengths: FloatArray, modes: _Modes) -> ComplexArray:
+    """Return ``sum s exp(2 pi i f t)``, shape (len(strengths), length)."""
+    cycles = (modes.first + modes.length // 2) * modes.df * t
     turn = np.exp(2j * np.pi * (cycles - np.rint(cycles)))
-    cycles = df * t
-    plan = _make_plan(length, len(strengths), tolerance)
+    cycles = modes.df * t
+    plan, out = _make_plan(modes.length, len(strengths), modes.tolerance)
     plan.setpts(2 * np.pi * (cycles - np.rint(cycles)))
-    found: ComplexArray = plan.execute(np.squeeze(np.ascontiguousarray(strengths * turn)))
-    return found.reshape(len(strengths), length)
+    plan.execute(np.squeeze(np.ascontiguousarray(strengths * turn)), out=np.squeeze(out))
+    return out
 
 
-@lru_cache(maxsize=32)
-def _make_plan(length: int, n_transforms: int, tolerance: float) -> Any:
+# A plan of six bands holds some 15 MB.
+@lru_cache(maxsize=12)
+def _make_plan(length: int, n_transforms: int, tolerance: float) -> tuple[Any, ComplexArray]:
+    """Return a plan and where its results go until it is executed again."""
     # Heavy, and tables need none of it.
     import finufft  # type: ignore[import-not-found,unused-ignore]
 
     # The smaller upsampling halves the FFT, and can do 1e-9.
-    return finufft.Plan(
+    plan = finufft.Plan(
         1,
         (length,),
         n_trans=n_transforms,
@@ -139,6 +158,12 @@ def _make_plan(length: int, n_transforms: int, tolerance: float) -> Any:
         nthreads=1,
         upsampfac=1.25 if tolerance >= 1e-9 else 2.0,
     )
+    return plan, np.empty((n_transforms, length), dtype=np.complex128)
+
+
+@lru_cache(maxsize=2)
+def _make_buffer(length: int) -> ComplexArray:
+    return np.empty(length, dtype=np.complex128)
 
 
 @compiled

@@ -20,6 +20,7 @@ __all__ = [
     "Precision",
     "choose_backend",
     "compute_periodogram",
+    "estimate_ns_per_frequency",
     "iterate_blocks",
     "normalize",
 ]
@@ -32,22 +33,41 @@ Precision = Literal["single", "double"]
 Normalization = Literal["standard", "model", "log", "psd"]
 
 _BITS = {"separate": SEPARATE, "shared": SHARED}
-#: Nanoseconds per frequency: tables cost an epoch, transforms a band. Measured by
-#: `benchmarks/bench_periodograms.py`; only ratios matter.
-_TABLE_NS = {"single": 0.16, "double": 0.30}
-_NUFFT_NS = {"single": 36.0, "double": 70.0}
+#: Nanoseconds per frequency of one core: what a band costs, what each of its epochs adds to the
+#: tables, and what a transform of any number of epochs takes. Measured by
+#: `benchmarks/bench_periodograms.py`; for the choice only ratios matter.
+_BAND_NS = 8.0
+_EPOCH_NS = {"single": 0.18, "double": 0.30}
+_TRANSFORM_NS = {"single": 15.0, "double": 25.0}
+#: Below this many frequencies transforms do not pay for the setting of their points.
+_MIN_NUFFT = 2048
+
+
+def estimate_ns_per_frequency(
+    n_epochs: float, n_bands: int, n_freq: int, *, models: int, precision: Precision
+) -> float:
+    """Return about how long the faster back end takes for one frequency, nanoseconds."""
+    return min(_estimate(n_epochs, n_bands, n_freq, models, precision))
 
 
 def choose_backend(
     n_epochs: int, n_bands: int, n_freq: int, *, models: int, precision: Precision
 ) -> Literal["tables", "nufft"]:
     """Choose the faster way to sum, from the sizes of one object alone."""
-    # Small transforms do not pay for the setting of their points.
-    if not has_finufft() or n_freq < 2048:
-        return "tables"
+    tables, nufft = _estimate(n_epochs, n_bands, n_freq, models, precision)
+    return "tables" if tables <= nufft else "nufft"
+
+
+def _estimate(
+    n_epochs: float, n_bands: int, n_freq: int, models: int, precision: Precision
+) -> tuple[float, float]:
+    """Return nanoseconds per frequency by tables and by transforms."""
+    bands = _BAND_NS * n_bands
+    tables = bands + _EPOCH_NS[precision] * n_epochs
+    if not has_finufft() or n_freq < _MIN_NUFFT:
+        return tables, float("inf")
     transforms = (n_bands + 2) if models == SHARED and n_bands > 1 else 3 * n_bands
-    by_nufft = _NUFFT_NS[precision] * transforms / 3
-    return "nufft" if n_epochs * _TABLE_NS[precision] > by_nufft else "tables"
+    return tables, bands + _TRANSFORM_NS[precision] * transforms
 
 
 def iterate_blocks(

@@ -24,7 +24,7 @@ def finish_block(
     grid: FrequencyGrid,
     first: int,
     folded: NDArray[Any],
-    order: NDArray[np.int64],
+    order: NDArray[np.int64] | None,
     *,
     models: int,
     limit: float,
@@ -38,20 +38,22 @@ def finish_block(
     folded
         What `models.add_band` gave, shape (7, n).
     order
-        Column of ``folded`` of each frequency, shape (m,).
+        Column of ``folded`` of each frequency, shape (m,); None where they are in order.
     limit
         Sensitivity to rounding above which a frequency is summed directly.
     """
     low = max(grid.first, first)
-    high = min(grid.first + grid.n_freq, first + len(order))
-    order = order[low - first : high - first]
     n = folded.shape[1]
+    high = min(grid.first + grid.n_freq, first + n)
+    wanted: slice | NDArray[np.int64] = slice(low - first, high - first)
+    if order is not None:
+        wanted = order[wanted]
     chi2 = np.add.reduceat(epochs.w * epochs.y**2, epochs.starts[:-1])
     separate = np.full(n, np.sum(chi2, where=epochs.counts <= MAX_EXACT))
     shared, is_unsure = np.empty(n), np.empty(n, dtype=bool)
     solve_block(folded, models, limit, separate, shared, is_unsure)
-    separate, shared = separate[order], shared[order]
-    again = np.flatnonzero(is_unsure[order])
+    separate, shared = separate[wanted], shared[wanted]
+    again = np.flatnonzero(is_unsure[wanted])
     if len(again):
         separate[again], shared[again] = compute_power_at(
             epochs, np.asarray((low + again) * grid.df)

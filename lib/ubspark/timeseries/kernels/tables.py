@@ -36,12 +36,12 @@ Array = NDArray[Any]
 IntArray = NDArray[np.int64]
 
 #: Anchors in a block, and offsets on each side of an anchor.
-_N_ANCHORS = 32
-_N_OFFSETS = 128
+_N_ANCHORS = 64
+_N_OFFSETS = 64
 #: Frequencies in a block.
 BLOCK = 2 * _N_ANCHORS * _N_OFFSETS
 #: The epochs of a band are padded with zero weight to a multiple of this.
-_PAD = 16
+_PAD = 8
 #: So many epochs stand in the tables at a time.
 _MAX_COLUMNS = 4096
 #: Sensitivity (`models.add_band`) above which a frequency is summed directly instead.

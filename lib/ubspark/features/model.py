@@ -1,0 +1,239 @@
+"""A trained classifier as a folder: what it is, what it was made from, and how to score with it."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ubspark.errors import InputMissingError, SchemaError
+from ubspark.features.calibration import Calibration
+from ubspark.features.segments import FloatArray
+from ubspark.features.training import Training, decide, score_classes
+
+__all__ = ["ClassifierModel", "ModelCard", "load_model", "save_model"]
+
+_CARD = "model.json"
+_ESTIMATOR = "estimator.joblib"
+#: Rows scored at a time: bounds the memory of trees, which copy them.
+_ROWS_PER_BATCH = 65_536
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model says of itself; all of it is in ``model.json``.
+
+    Attributes
+    ----------
+    columns
+        Feature columns, in the order of the estimator.
+    units
+        Unit of each, None for a pure number.
+    registry
+        Version of the feature registry that declared them.
+    classes
+        Classes, in the order of the probabilities.
+    training_table
+        The feature table, with its version, such as ``uri@v3``.
+    run
+        Id of the run that trained it.
+    """
+
+    columns: tuple[str, ...]
+    units: tuple[str | None, ...]
+    registry: str
+    classes: tuple[str, ...]
+    training_table: str
+    run: str
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierModel:
+    """A classifier that knows which table fits it.
+
+    Attributes
+    ----------
+    priors
+        Share of each class in the training rows, shape (k,).
+    digest
+        sha256 of the estimator's file; empty before it is saved.
+    """
+
+    card: ModelCard
+    estimator: Any
+    calibration: Calibration
+    priors: FloatArray
+    digest: str = ""
+
+    @classmethod
+    def from_training(cls, training: Training, card: ModelCard) -> "ClassifierModel":
+        """Return the model of a training."""
+        return cls(card, training.estimator, training.calibration, training.priors)
+
+    def validate_table(
+        self, units: Mapping[str, str | None], registry: str | None, *, table: str
+    ) -> None:
+        """Refuse a table that the model was not made for.
+
+        Parameters
+        ----------
+        units
+            Unit of each column of the table.
+        registry
+            Version of the registry that the table was made with.
+
+        Raises
+        ------
+        SchemaError
+            Saying which columns are missing or have another unit, or which version differs.
+        """
+        missing = [name for name in self.card.columns if name not in units]
+        if missing:
+            msg = (
+                f"Table `{table}` does not fit the model: it lacks {len(missing)} of its "
+                f"{len(self.card.columns)} feature columns: {_shorten(missing)}."
+            )
+            raise SchemaError(msg)
+        columns = zip(self.card.columns, self.card.units, strict=True)
+        other = [f"{n} in {units[n]} instead of {unit}" for n, unit in columns if units[n] != unit]
+        if other:
+            msg = f"Table `{table}` does not fit the model: it has {_shorten(other)}."
+            raise SchemaError(msg)
+        if registry != self.card.registry:
+            msg = (
+                f"Table `{table}` was made with the feature registry {registry or '(none)'}, the "
+                f"model with {self.card.registry}: columns of one name may not mean the same. "
+                f"Compute the table again, or train on it."
+            )
+            raise SchemaError(msg)
+
+    def score(self, rows: pa.Table) -> FloatArray:
+        """Return the probabilities of the classes, shape (n, k); null features are undefined."""
+        parts = [
+            self.calibration.apply(self._score(part)) for part in _split(rows, _ROWS_PER_BATCH)
+        ]
+        return np.concatenate([np.zeros((0, len(self.card.classes))), *parts])
+
+    def _score(self, rows: pa.Table) -> FloatArray:
+        matrix = _to_matrix(rows, self.card.columns)
+        return score_classes(self.estimator, matrix, len(self.card.classes))
+
+    def classify(self, rows: pa.Table) -> tuple[FloatArray, list[str]]:
+        """Return the probabilities, and the class that each row is given."""
+        probabilities = self.score(rows)
+        given = decide(probabilities, self.priors)
+        return probabilities, [self.card.classes[code] for code in given]
+
+
+def save_model(model: ClassifierModel, folder: Path, *, facts: Mapping[str, Any]) -> str:
+    """Write a model as a folder of two files.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
+    facts
+        What else ``model.json`` tells: figures of the evaluation, parameters.
+
+    Returns
+    -------
+    str
+        sha256 of the estimator's file.
+    """
+    joblib, sklearn = _import_sklearn()
+    folder.mkdir(parents=True, exist_ok=True)
+    joblib.dump(model.estimator, folder / _ESTIMATOR)
+    digest = _compute_digest(folder / _ESTIMATOR)
+    content = {
+        **asdict(model.card),
+        "estimator": {"sha256": digest, "type": type(model.estimator).__name__},
+        "calibration": {
+            "inverse_temperature": model.calibration.inverse_temperature,
+            "offsets": model.calibration.offsets.tolist(),
+        },
+        "priors": model.priors.tolist(),
+        "made_with": {"scikit-learn": sklearn.__version__, "numpy": np.__version__},
+        "facts": dict(facts),
+    }
+    text = json.dumps(content, indent=1, sort_keys=True)
+    (folder / _CARD).write_text(text + "\n", encoding="utf-8")
+    return digest
+
+
+def load_model(folder: Path) -> ClassifierModel:
+    """Read a model from its folder.
+
+    The estimator is a pickle, which can run code: open models only from places you trust.
+
+    Raises
+    ------
+    InputMissingError
+        If there is none.
+    SchemaError
+        If its file is not the one that it was saved with, or it was made with another
+        scikit-learn.
+    """
+    if not (folder / _CARD).is_file():
+        msg = f"There is no model in `{folder}`."
+        raise InputMissingError(msg)
+    joblib, sklearn = _import_sklearn()
+    content = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+    made_with = content["made_with"]["scikit-learn"]
+    if made_with.split(".")[:2] != sklearn.__version__.split(".")[:2]:
+        msg = (
+            f"The model in `{folder}` was made with scikit-learn {made_with}, but this is "
+            f"{sklearn.__version__}, which may read it wrongly. Train it again."
+        )
+        raise SchemaError(msg)
+    if _compute_digest(folder / _ESTIMATOR) != content["estimator"]["sha256"]:
+        msg = f"The file `{_ESTIMATOR}` in `{folder}` is not the one that the model was saved with."
+        raise SchemaError(msg)
+    card = ModelCard(
+        columns=tuple(content["columns"]),
+        units=tuple(content["units"]),
+        registry=content["registry"],
+        classes=tuple(content["classes"]),
+        training_table=content["training_table"],
+        run=content["run"],
+    )
+    stated = content["calibration"]
+    return ClassifierModel(
+        card,
+        joblib.load(folder / _ESTIMATOR),
+        Calibration(stated["inverse_temperature"], np.array(stated["offsets"])),
+        np.array(content["priors"]),
+        content["estimator"]["sha256"],
+    )
+
+
+def _import_sklearn() -> tuple[Any, Any]:
+    """Return joblib and scikit-learn, whose import takes a second: other jobs need not wait."""
+    import joblib  # type: ignore[import-untyped]  # has no stubs
+    import sklearn  # type: ignore[import-untyped]  # has no stubs
+
+    return joblib, sklearn
+
+
+def _to_matrix(rows: pa.Table, columns: Sequence[str]) -> FloatArray:
+    matrix = np.empty((rows.num_rows, len(columns)))
+    for k, name in enumerate(columns):
+        matrix[:, k] = rows[name].cast(pa.float64()).to_numpy()
+    return matrix
+
+
+def _split(rows: pa.Table, n: int) -> Iterator[pa.Table]:
+    for first in range(0, rows.num_rows, n):
+        yield rows.slice(first, n)
+
+
+def _compute_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _shorten(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

@@ -1,0 +1,132 @@
+"""A model as a folder: what comes back is what was saved, and it knows which table fits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from ubspark.errors import InputMissingError, SchemaError
+from ubspark.features.model import ClassifierModel, ModelCard, load_model, save_model
+from ubspark.features.training import Training, make_estimator, train
+
+UNITS = {"mean": "mag", "share": None}
+
+
+@pytest.fixture(scope="module")
+def training() -> Training:
+    rng = np.random.default_rng(2)
+    labels = np.repeat(["eclipsing", "pulsating"], 60)
+    features = rng.normal(size=(120, 2)) + np.where(labels == "pulsating", 1.5, 0.0)[:, None]
+    features[::7, 1] = np.nan
+    return train(features, labels, np.arange(120), estimator=make_estimator(1), n_shuffles=0)
+
+
+@pytest.fixture
+def model(training: Training) -> ClassifierModel:
+    card = ModelCard(
+        columns=tuple(UNITS),
+        units=tuple(UNITS.values()),
+        registry="abc",
+        classes=training.classes,
+        training_table="features@v3",
+        run="0123",
+    )
+    return ClassifierModel.from_training(training, card)
+
+
+@pytest.fixture
+def rows() -> pa.Table:
+    rng = np.random.default_rng(4)
+    share = pa.array(rng.normal(size=1000), mask=rng.random(1000) < 0.2)
+    return pa.table({"id": np.arange(1000), "share": share, "mean": rng.normal(size=1000)})
+
+
+def test_what_comes_back_scores_alike(
+    model: ClassifierModel, rows: pa.Table, tmp_path: Path
+) -> None:
+    digest = save_model(model, tmp_path / "model", facts={"balanced_accuracy": 0.9})
+    read = load_model(tmp_path / "model")
+    assert read.card == model.card
+    assert read.digest == digest
+    np.testing.assert_array_equal(read.score(rows), model.score(rows))
+    card = json.loads((tmp_path / "model" / "model.json").read_text())
+    assert card["training_table"] == "features@v3"
+    assert card["facts"]["balanced_accuracy"] == 0.9
+
+
+def test_probabilities_are_those_of_each_row(model: ClassifierModel, rows: pa.Table) -> None:
+    """Whatever the batch, and whatever the order of the table's columns."""
+    scores = model.score(rows)
+    np.testing.assert_allclose(scores.sum(axis=1), 1.0)
+    parts = [model.score(rows.slice(first, 100)) for first in range(0, 1000, 100)]
+    np.testing.assert_array_equal(np.concatenate(parts), scores)
+    swapped = rows.select(["mean", "share", "id"])
+    np.testing.assert_array_equal(model.score(swapped), scores)
+    assert model.score(rows.slice(0, 0)).shape == (0, 2)
+
+
+def test_null_is_undefined_and_not_zero(model: ClassifierModel) -> None:
+    one = pa.table({"mean": [0.3, 0.3], "share": pa.array([None, 0.0], pa.float64())})
+    missing, zero = model.score(one)
+    assert missing.tolist() != zero.tolist()
+
+
+def test_the_class_given_is_the_one_that_rises_most(model: ClassifierModel, rows: pa.Table) -> None:
+    probabilities, given = model.classify(rows)
+    risen = (probabilities / model.priors).argmax(axis=1)
+    assert given == [model.card.classes[code] for code in risen]
+
+
+@pytest.mark.parametrize(
+    ("units", "registry", "message"),
+    [
+        ({"mean": "mag"}, "abc", "lacks 1 of its 2 feature columns: share"),
+        ({**UNITS, "mean": "nJy"}, "abc", "mean in nJy instead of mag"),
+        (UNITS, "def", "feature registry def, the model with abc"),
+        (UNITS, None, r"feature registry \(none\)"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(
+    model: ClassifierModel, units: dict[str, Any], registry: str | None, message: str
+) -> None:
+    model.validate_table(UNITS, "abc", table="t")
+    with pytest.raises(SchemaError, match=message):
+        model.validate_table(units, registry, table="t")
+
+
+def test_a_changed_file_is_refused(model: ClassifierModel, tmp_path: Path) -> None:
+    save_model(model, tmp_path, facts={})
+    with (tmp_path / "estimator.joblib").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(SchemaError, match="is not the one that the model was saved with"):
+        load_model(tmp_path)
+
+
+def test_another_scikit_learn_is_refused(model: ClassifierModel, tmp_path: Path) -> None:
+    save_model(model, tmp_path, facts={})
+    card = json.loads((tmp_path / "model.json").read_text())
+    card["made_with"]["scikit-learn"] = "0.24.1"
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    with pytest.raises(SchemaError, match=r"made with scikit-learn 0\.24\.1"):
+        load_model(tmp_path)
+
+
+def test_no_model_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputMissingError, match="There is no model in"):
+        load_model(tmp_path)
+
+
+def test_an_estimator_of_your_own_serves(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    labels = np.repeat(["x", "y"], 30)
+    features = rng.normal(size=(60, 1)) + np.where(labels == "y", 2.0, 0.0)[:, None]
+    found = train(features, labels, np.arange(60), estimator=LogisticRegression(), n_shuffles=0)
+    card = ModelCard(("a",), (None,), "r", found.classes, "t@v0", "run")
+    save_model(ClassifierModel.from_training(found, card), tmp_path, facts={})
+    high, low = load_model(tmp_path).score(pa.table({"a": [3.0, -1.0]}))
+    assert high[1] > 0.9
+    assert low[0] > 0.9

@@ -1,0 +1,220 @@
+"""Training, calibration, evaluation: right where the answer is known, else chance."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+
+from ubspark.errors import ParameterError
+from ubspark.features import DEFAULT_FEATURES, compute_features
+from ubspark.features.calibration import fit_calibration
+from ubspark.features.evaluation import compute_reliability, compute_wilson, evaluate
+from ubspark.features.training import OTHER, Training, decide, merge_rare, train
+from ubspark.timeseries import LightCurves
+
+FloatArray = NDArray[np.float64]
+Blobs = tuple[FloatArray, NDArray[np.str_], NDArray[np.int64]]
+
+
+@pytest.fixture(scope="module")
+def blobs() -> Blobs:
+    """Three Gaussian classes of unequal size, two rows per object, and a column of noise."""
+    rng = np.random.default_rng(7)
+    labels = np.repeat(["a", "b", "c"], [300, 120, 60])
+    centres = {"a": (0.0, 0.0), "b": (2.0, 0.0), "c": (0.0, 3.0)}
+    features = np.array([centres[label] for label in labels]) + rng.normal(size=(480, 2))
+    features = np.column_stack([features, rng.normal(size=480)])
+    groups = np.arange(480) // 2
+    labels = labels[groups * 2]
+    return features, labels, groups
+
+
+@pytest.fixture(scope="module")
+def training(blobs: Blobs) -> Training:
+    return train(*blobs, estimator=LogisticRegression(class_weight="balanced"))
+
+
+def test_groups_are_never_on_both_sides(blobs: Blobs, training: Training) -> None:
+    groups = blobs[2]
+    for group in np.unique(groups):
+        assert len(set(training.folds[groups == group])) == 1
+    assert set(training.folds) == set(range(5))
+
+
+def test_known_classes_are_found(training: Training) -> None:
+    found = training.evaluation
+    assert found.classes == ("a", "b", "c")
+    assert found.balanced_accuracy.low > 0.75
+    assert found.balanced_accuracy.low < found.balanced_accuracy.value
+    assert found.balanced_accuracy.value < found.balanced_accuracy.high
+    assert found.confusion.sum() == 480
+    assert found.majority_accuracy == pytest.approx(300 / 480)
+
+
+def test_the_noise_column_has_no_importance(training: Training) -> None:
+    first, second, noise = training.importance
+    assert min(first, second) > 0.1
+    assert abs(noise) < 0.02
+
+
+def test_shuffled_labels_give_chance(blobs: Blobs) -> None:
+    """Nothing of the answer leaks: by objects, so that the two rows of one stay alike."""
+    features, labels, groups = blobs
+    shuffled = np.random.default_rng(3).permutation(labels[::2])[groups]
+    found = train(features, shuffled, groups, n_shuffles=0).evaluation
+    assert found.balanced_accuracy.low < 1 / 3 < found.balanced_accuracy.high
+    assert found.accuracy.value < found.majority_accuracy
+
+
+def test_rows_of_one_object_do_not_help_each_other() -> None:
+    """Noise with the object's name in it: known by heart, useless for other objects."""
+    rng = np.random.default_rng(5)
+    name = rng.normal(size=(60, 4))
+    features = np.repeat(name, 5, axis=0) + 1e-3 * rng.normal(size=(300, 4))
+    labels = np.repeat(rng.permutation(np.repeat(["x", "y"], 30)), 5)
+    estimator = ExtraTreesClassifier(100, random_state=1)
+    apart = train(features, labels, np.repeat(np.arange(60), 5), estimator=estimator, n_shuffles=0)
+    mixed = train(features, labels, np.arange(300), estimator=estimator, n_shuffles=0)
+    assert mixed.evaluation.balanced_accuracy.value > 0.95
+    assert apart.evaluation.balanced_accuracy.value < 0.7
+
+
+def test_the_same_seed_gives_the_same_training(blobs: Blobs, training: Training) -> None:
+    again = train(*blobs, estimator=LogisticRegression(class_weight="balanced"))
+    np.testing.assert_array_equal(again.probabilities, training.probabilities)
+    np.testing.assert_array_equal(again.importance, training.importance)
+
+
+def test_probabilities_of_an_overconfident_classifier_are_mended() -> None:
+    rng = np.random.default_rng(8)
+    truth = rng.dirichlet([1.0, 1.0, 1.0], 4000)
+    labels = np.array([rng.choice(3, p=p) for p in truth])
+    # Too sure of itself, and too fond of the first class.
+    scores = truth**3 * [4.0, 1.0, 1.0]
+    scores /= scores.sum(axis=1, keepdims=True)
+    calibration = fit_calibration(scores[:2000], labels[:2000])
+    assert calibration.inverse_temperature == pytest.approx(1 / 3, abs=0.05)
+    mended = calibration.apply(scores[2000:])
+    np.testing.assert_allclose(mended.sum(axis=1), 1.0)
+    assert np.mean(np.abs(mended - truth[2000:])) < 0.02
+    for probabilities, is_good in ((scores[2000:], False), (mended, True)):
+        stated, found, share = compute_reliability(labels[2000:], probabilities)
+        assert bool(np.sum(share * np.abs(stated - found)) < 0.04) is is_good
+
+
+def test_good_probabilities_stay(blobs: Blobs) -> None:
+    rng = np.random.default_rng(8)
+    truth = rng.dirichlet([2.0, 1.0, 1.0], 4000)
+    labels = np.array([rng.choice(3, p=p) for p in truth])
+    mended = fit_calibration(truth, labels).apply(truth)
+    assert np.max(np.abs(mended - truth)) < 0.05
+
+
+def test_wilson_intervals_are_those_of_scipy() -> None:
+    for hits, n in ((0, 7), (3, 9), (50, 50), (480, 1000)):
+        expected = binomtest(hits, n).proportion_ci(method="wilson")
+        found = compute_wilson(hits, n)
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_intervals_hold_the_truth() -> None:
+    """Of 200 samples of a classifier with known recalls, about 95 % of the intervals hold it."""
+    rng = np.random.default_rng(6)
+    recall, sizes = np.array([0.9, 0.6]), (60, 30)
+    hits = 0
+    for _ in range(200):
+        labels = np.repeat([0, 1], sizes)
+        given = np.where(rng.random(90) < recall[labels], labels, 1 - labels)
+        probabilities = np.eye(2)[given]
+        found = evaluate(("x", "y"), labels, given, probabilities, np.arange(90)).balanced_accuracy
+        hits += found.low <= recall.mean() <= found.high
+    assert 180 <= hits <= 199
+
+
+def test_rare_classes_are_decided_by_their_rise() -> None:
+    probabilities = np.array([[0.7, 0.3], [0.95, 0.05]])
+    assert decide(probabilities, np.array([0.9, 0.1])).tolist() == [1, 0]
+
+
+def test_rare_classes_become_other() -> None:
+    labels, merged = merge_rare(["a"] * 3 + ["b"] * 2 + ["c"], least=3)
+    assert labels == ["a", "a", "a", OTHER, OTHER, OTHER]
+    assert merged == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a"] * 20, "at least two classes, got a"),
+        (["a"] * 17 + ["b"] * 3, "Class `b` has 3 objects, fewer than the 5 folds"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(labels: list[str], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        train(np.zeros((20, 1)), labels, np.arange(20))
+
+
+def show(title: str, training: Training) -> None:
+    found = training.evaluation
+    print(f"\n{title}: {len(found.classes)} classes, {found.confusion.sum()} objects")
+    print(f"balanced accuracy {found.balanced_accuracy}, majority {1 / len(found.classes):.3f}")
+    print(f"accuracy {found.accuracy}, majority {found.majority_accuracy:.3f}")
+    print(f"log loss {found.log_loss:.3f}, calibration error {found.calibration_error:.3f}")
+    for name, recall, row in zip(found.classes, found.recall, found.confusion, strict=True):
+        print(f"  {name:20s} {row.sum():5d} recall {recall}")
+
+
+@pytest.mark.slow
+def test_asas_classes_are_learned(data: Path) -> None:
+    """28 classes of 413 stars, those under 8 merged; light curves alone, without periods."""
+    folder = data / "asas_classes"
+    if not folder.is_dir():
+        pytest.skip("`asas_classes` is not in UBSPARK_DATA.")
+    rows = pq.read_table(folder / "lightcurves.parquet").sort_by(
+        [("asas_id", "ascending"), ("hjd", "ascending")]
+    )
+    ids, sizes = np.unique(rows["asas_id"].to_numpy(), return_counts=True)
+    t, y, dy = (rows[name].to_numpy().astype(np.float64) for name in ("hjd", "mag", "magErr"))
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    curves = LightCurves(offsets, t, y, dy, np.zeros(t.size, dtype=np.int8), ("V",))
+    known = pq.read_table(folder / "classes.parquet").to_pydict()
+    classes = dict(zip(known["asas_id"], known["class"], strict=True))
+    labels, merged = merge_rare([classes[i] for i in ids], least=8)
+    assert len(merged) == 9
+    registry = DEFAULT_FEATURES.select(columns=())
+    found = compute_features(curves, registry, is_magnitude=True, quantity="mag")
+    features = np.stack(list(found.values.values()), axis=1)
+    training = train(features, labels, ids, n_shuffles=0)
+    show("ASAS", training)
+    assert len(training.classes) == 20
+    assert training.evaluation.balanced_accuracy.low > 0.4
+    assert training.evaluation.accuracy.low > training.evaluation.majority_accuracy
+    shuffled = np.random.default_rng(1).permutation(labels)
+    chance = train(features, shuffled, ids, n_shuffles=0).evaluation.balanced_accuracy
+    # Of labels without information cross-validation finds rather less than chance.
+    assert chance.low < 1 / 20
+    assert chance.value < 2 / 20
+
+
+@pytest.mark.slow
+def test_linear_classes_are_learned(data: Path) -> None:
+    folder = data / "linear_sdss"
+    if not folder.is_dir():
+        pytest.skip("`linear_sdss` is not in UBSPARK_DATA.")
+    rows: Any = pq.read_table(folder / "linear_attributes.parquet")
+    names = ("ug", "gi", "iK", "JK", "logP", "Ampl", "skew", "kurt", "magMed")
+    features = np.stack([rows[name].to_numpy().astype(np.float64) for name in names], axis=1)
+    features[np.abs(features) > 90.0] = np.nan
+    labels = [str(label) for label in rows["LCtype"].to_pylist()]
+    training = train(features, labels, rows["linear_id"].to_numpy())
+    show("LINEAR", training)
+    for name, loss in sorted(zip(names, training.importance, strict=True), key=lambda p: -p[1]):
+        print(f"  importance {name:8s} {loss:.3f}")
+    assert training.evaluation.balanced_accuracy.low > 0.75
+    assert names[int(training.importance.argmax())] == "logP"

@@ -1,0 +1,221 @@
+"""From light curves by features and training to scores, each of which knows where it comes from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from ubspark.catalogs.delta import open_table, read_history
+from ubspark.errors import ParameterError, SchemaError
+from ubspark.features.model import load_model
+from ubspark.runtime.config import parse_job
+from ubspark.runtime.home import Home
+from ubspark.runtime.run_job import plan_job, run_job
+from ubspark.sky.healpix import compute_healpix_29
+
+pytestmark = pytest.mark.spark
+
+N = 150
+ROLES = {"id": "objectId", "ra": "ra", "dec": "dec", "time": "t", "flux": "mag"}
+
+
+def make_estimator() -> Any:
+    """Return a classifier that is quick to train."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(max_iter=20, class_weight="balanced", random_state=1)
+
+
+@pytest.fixture(scope="module")
+def home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with light curves of three kinds, their features, labels and a model."""
+    found = Home(tmp_path_factory.mktemp("chain"))
+    found.validate_writable()
+    rng = np.random.default_rng(3)
+    ra, dec = rng.uniform(0, 360, N), rng.uniform(-80, 80, N)
+    index = compute_healpix_29(ra, dec)
+    order = np.argsort(index)
+    kind = np.arange(N) % 3
+    curves = [make_curve(rng, int(k)) for k in kind]
+    rows = {
+        "_healpix_29": index[order],
+        "objectId": np.arange(N)[order],
+        "ra": ra[order],
+        "dec": dec[order],
+        **{name: [curves[i][name].tolist() for i in order] for name in ("t", "mag", "magErr")},
+    }
+    save(spark, found, "curves", rows, {**ROLES, "flux_error": "magErr"})
+    names = np.array(["quiet", "sine", "outburst"])[kind]
+    labelled = {"objectId": np.arange(0, N, 2), "class": names[::2]}
+    save(spark, found, "labels", labelled, {"id": "objectId"})
+    features = {
+        "job": "features",
+        "inputs": {"lightcurves": {"table": "curves"}},
+        "params": {"bands": ["V"], "is_magnitude": True},
+        "outputs": {"features": {"table": "features"}},
+    }
+    run_job(parse_job(features), home=found, spark=spark)
+    run_job(configure_train(found), home=found, spark=spark)
+    return found
+
+
+def make_curve(rng: np.random.Generator, kind: int) -> dict[str, Any]:
+    t = np.sort(rng.uniform(0.0, 200.0, 60))
+    y = 15.0 + rng.normal(0.0, 0.02, 60)
+    if kind == 1:
+        y += 0.3 * np.sin(2 * np.pi * t / rng.uniform(0.4, 5.0))
+    if kind == 2:
+        y -= 2.0 * np.exp(-np.abs(t - 100.0) / 5.0)
+    return {"t": t, "mag": y, "magErr": np.full(60, 0.02)}
+
+
+def save(
+    spark: SparkSession, home: Home, name: str, rows: dict[str, Any], roles: dict[str, str]
+) -> None:
+    place = Path(home.warehouse) / name
+    spark.createDataFrame(pa.table(rows).to_pandas()).coalesce(1).write.format("delta").save(
+        str(place)
+    )
+    properties = ", ".join(f"'ubspark.role.{role}' = '{column}'" for role, column in roles.items())
+    spark.sql(f"ALTER TABLE delta.`{place}` SET TBLPROPERTIES ({properties})")
+
+
+def configure_train(home: Home, folder: str = "model", **params: Any) -> Any:
+    given = {"folds": 3, "shuffles": 1, "estimator": "chain_estimator:make_estimator", **params}
+    content = {
+        "job": "train",
+        "inputs": {"features": {"table": "features"}, "labels": {"table": "labels"}},
+        "params": given,
+        "outputs": {"model": {"path": str(home.path / folder)}},
+    }
+    return parse_job(content)
+
+
+def configure_classify(home: Home, output: str = "scores", cells: int = 2, **params: Any) -> Any:
+    content = {
+        "job": "classify",
+        "inputs": {"features": {"table": "features"}},
+        "params": {"model": str(home.path / "model"), **params},
+        "outputs": {"scores": {"table": output}},
+        "resources": {"cells": cells},
+    }
+    return parse_job(content)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _estimator_module() -> Any:
+    """Make this module importable by name, as a user's own module is."""
+    import sys
+
+    sys.modules["chain_estimator"] = sys.modules[__name__]
+    yield
+    del sys.modules["chain_estimator"]
+
+
+def test_the_model_knows_where_it_comes_from(home: Home) -> None:
+    model = load_model(home.path / "model")
+    assert model.card.classes == ("outburst", "quiet", "sine")
+    assert model.card.training_table.endswith("/features@v0")
+    table = open_table(str(Path(home.warehouse) / "features"))
+    assert model.card.registry == table.properties["ubspark.features.registry"]
+    card = json.loads((home.path / "model" / "model.json").read_text())
+    assert card["facts"]["evaluation"]["balanced_accuracy"]["low"] > 0.8
+    assert len(card["facts"]["importance"]) == len(card["columns"])
+    manifest = json.loads((home.path / "model" / "ubspark-manifest.json").read_text())
+    assert manifest["record"]["run"] == model.card.run
+    assert manifest["kind"] == "model"
+
+
+def test_ids_and_positions_are_not_trained_on(home: Home) -> None:
+    columns = load_model(home.path / "model").card.columns
+    assert {"objectId", "ra", "dec", "_healpix_29", "feature_status"}.isdisjoint(columns)
+    assert "V_magSigma" in columns
+
+
+def test_scores_name_model_and_training_table(home: Home, spark: SparkSession) -> None:
+    outcome = run_job(configure_classify(home), home=home, spark=spark)
+    model = load_model(home.path / "model")
+    uri = str(Path(home.warehouse) / "scores")
+    table = open_table(uri)
+    assert table.properties["ubspark.model.sha256"] == model.digest
+    assert table.properties["ubspark.model.training_table"] == model.card.training_table
+    record = read_history(uri)[-1].record or {}
+    params = record["spec"]["params"]
+    assert params["model_sha256"] == model.digest
+    assert params["model_run"] == model.card.run
+    assert params["training_table"] == model.card.training_table
+    assert outcome.record.metrics["objects"] == N
+
+
+def test_scores_are_those_of_the_model(home: Home, spark: SparkSession) -> None:
+    run_job(configure_classify(home), home=home, spark=spark)
+    scores = open_table(str(Path(home.warehouse) / "scores")).to_dataset().to_table()
+    scores = scores.sort_by("objectId")
+    features = open_table(str(Path(home.warehouse) / "features")).to_dataset().to_table()
+    features = features.sort_by("objectId")
+    probabilities, given = load_model(home.path / "model").classify(features)
+    assert scores["label"].to_pylist() == given
+    found = np.stack([scores[f"p_{n}"].to_numpy() for n in ("outburst", "quiet", "sine")], axis=1)
+    np.testing.assert_array_equal(found, probabilities.astype(np.float32))
+    truth = np.array(["quiet", "sine", "outburst"])[np.arange(N) % 3]
+    unseen = np.arange(N) % 2 == 1
+    assert np.mean(np.array(given)[unseen] == truth[unseen]) > 0.85
+
+
+def test_cells_do_not_change_the_scores(home: Home, spark: SparkSession) -> None:
+    digests = {
+        run_job(configure_classify(home, f"cells_{n}", n), home=home, spark=spark).outputs[
+            "scores"
+        ]["digest"]
+        for n in (1, 5)
+    }
+    assert len(digests) == 1
+
+
+def test_training_again_changes_nothing(home: Home, spark: SparkSession) -> None:
+    assert run_job(configure_train(home), home=home, spark=spark).already_made
+
+
+def test_a_table_of_another_registry_is_refused(home: Home, spark: SparkSession) -> None:
+    features = {
+        "job": "features",
+        "inputs": {"lightcurves": {"table": "curves"}},
+        "params": {"bands": ["V"], "is_magnitude": True, "sets": ["moments"]},
+        "outputs": {"features": {"table": "fewer"}},
+    }
+    run_job(parse_job(features), home=home, spark=spark)
+    config = configure_classify(home, "refused")
+    config.inputs["features"] = config.inputs["features"].model_copy(update={"table": "fewer"})
+    with pytest.raises(SchemaError, match=r"`fewer` does not fit the model: it lacks \d+ of its"):
+        plan_job(config, home=home)
+
+
+def test_another_model_in_its_place_is_refused(home: Home) -> None:
+    with pytest.raises(ParameterError, match="is another one now"):
+        plan_job(configure_classify(home, "refused", model_sha256="0" * 64), home=home)
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"label": "klass"}, SchemaError, "Did you mean `class`"),
+        ({"estimator": "nowhere:f"}, ParameterError, "must be `module:function`"),
+        ({"estimator": "builtins:dict"}, ParameterError, "must return a classifier"),
+        ({"exclude": ["V_magMeen"]}, SchemaError, "Did you mean `V_magMean`"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    home: Home, params: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        plan_job(configure_train(home, "refused", **params), home=home)
+
+
+def test_too_few_objects_are_said(home: Home, spark: SparkSession) -> None:
+    config = configure_train(home, "few", folds=40)
+    with pytest.raises(ParameterError, match="has 25 objects, fewer than the 40 folds"):
+        run_job(config, home=home, spark=spark)
