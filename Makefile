@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean
+.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -61,6 +61,22 @@ bench-hats: setup peer-hats  ## Time reading a HATS catalog beside LSDB.
 bench-crossmatch: setup .peers/lsdb/.ready .peers/acid/.ready  ## Time the match beside LSDB and ACID.
 	$(BIN)/python benchmarks/bench_crossmatch.py --rows 4000000
 	$(BIN)/python benchmarks/bench_crossmatch.py --rows 20000000 --repeat 1
+
+bench-periodograms: setup  ## Time the periodograms beside astropy and nifty-ls.
+	$(BIN)/python benchmarks/bench_periodograms.py
+
+eval-periods: setup  ## Count the published periods that are found.
+	$(BIN)/python benchmarks/eval_periods.py
+
+bench-features: setup .peers/light-curve/.ready  ## Time the features beside light-curve.
+	$(BIN)/python benchmarks/bench_features.py
+
+bench-catalogs: setup .peers/lsdb/.ready  ## Time reading and writing HATS beside the peers.
+	$(BIN)/python benchmarks/bench_catalogs.py
+
+peer-light-curve: .peers/light-curve/.ready  ## Make the environment of light-curve.
+peer-lsdb: .peers/lsdb/.ready  ## Make the environment of the newest LSDB.
+peer-acid: .peers/acid/.ready  ## Make the environment of ACID.
 
 .peers/%/.ready: requirements/peer-%.txt scripts/make_peer.sh
 	@PYTHON="$(PYTHON)" sh scripts/make_peer.sh $*

@@ -15,7 +15,7 @@ from ubspark.runtime.home import Home
 from ubspark.runtime.records import iterate_records
 from ubspark.runtime.run_job import run_job
 
-_BLOCKS = 16
+_BLOCKS = 32
 
 
 @pytest.fixture

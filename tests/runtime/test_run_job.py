@@ -59,8 +59,12 @@ def test_equal_run_that_was_first_is_named(
     place = small_home.warehouse / "wanted_twice"
     assert [commit.version for commit in read_history(str(place))] == [0]
     assert len(list_data(place)) == open_table(str(place)).n_files
-    records = [r for r in iterate_records(small_home.runs) if r.key == first.record.key]
-    (second,) = (record for record in records if record.run_id != first.record.run_id)
+    (second,) = (
+        record
+        for record in iterate_records(small_home.runs)
+        if record.run_id != first.record.run_id
+        and str(place) in (record.folder / "spec.json").read_text()
+    )
     assert second.phase == "COMPLETED"
     assert f"was made by the equal run {first.record.run_id}" in second.notes[0]
 

@@ -49,7 +49,7 @@ class LightCurves:
             raise ParameterError(msg)
 
     def __len__(self) -> int:
-        """Number of objects."""
+        """Return the number of objects."""
         return len(self.offsets) - 1
 
     @property
