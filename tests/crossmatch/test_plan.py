@@ -2,6 +2,7 @@
 
 import itertools
 import time
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -210,6 +211,25 @@ def test_hundred_thousand_entries_are_planned_in_seconds() -> None:
     assert len(found.cells) > 10_000
 
 
+def test_million_cells_are_planned_in_seconds_and_little_memory() -> None:
+    rng = np.random.default_rng(1)
+    sides = []
+    for _ in range(2):
+        edges = np.sort(rng.integers(0, N_PIXELS_29, 100_001))
+        rows = rng.lognormal(11, 1, 100_000).astype(np.int64)
+        sides.append(Entries(edges[:-1], edges[1:] - 1, rows, 100 * rows))
+    start = time.perf_counter()
+    tracemalloc.start()
+    plan = plan_cells(*sides, keep_unplaced=True, n_cells=1_000_000, parallelism=400)
+    reads = estimate_reads(plan, *sides, ring_arcsec=1.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(plan.cells) > 900_000
+    assert reads.left_bytes > 0
+    assert peak < 2e9
+    assert time.perf_counter() - start < 60.0
+
+
 def test_estimated_reads_count_an_entry_in_each_cell_that_opens_it() -> None:
     left, right = make_even(48), make_even(192)
     whole = estimate_reads(plan(left, right, n_cells=1), left, right, ring_arcsec=1.0)
@@ -224,3 +244,15 @@ def test_unplaced_cell_reads_nothing_of_the_right() -> None:
     left, right = make([(-1, -1, 10)]), make_even(4)
     reads = estimate_reads(plan(left, right), left, right, ring_arcsec=1.0)
     assert reads == (1000.0, 0.0, 0.0)
+
+
+def test_tasks_of_a_crowded_sky_share_the_work() -> None:
+    """A bulge a thousand times as crowded as the rest: no task has twice the usual work."""
+    edges = np.linspace(0, N_PIXELS_29, 4097).astype(np.int64)
+    crowded = np.random.default_rng(3).random(4096) < 0.02
+    rows = np.where(crowded, 2_000_000, 2_000)
+    sky = Entries(edges[:-1], edges[1:] - 1, rows)
+    plan = plan_cells(sky, sky, keep_unplaced=False, parallelism=64)
+    work = np.add.reduceat(plan.n_left + plan.n_right, plan.tasks[:-1])
+    assert work.max() <= 2 * np.median(work)
+    assert (plan.n_left + plan.n_right).max() < 1_500_000

@@ -63,7 +63,8 @@ class HeldSource:
     def n_bytes(self) -> IntArray:
         """Bytes of each entry."""
         width = self.rows.nbytes / max(len(self.index), 1)
-        return (self.n_rows * width).astype(np.int64)
+        n_bytes: IntArray = (self.n_rows * width).astype(np.int64)
+        return n_bytes
 
     def read(self, ranges: IntArray, columns: Sequence[str]) -> pa.Table:
         """Return the rows inside half-open ranges, sorted by index."""

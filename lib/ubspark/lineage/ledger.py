@@ -1,0 +1,164 @@
+"""Everything that was made in some places, read from commits and manifests alone."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from ubspark.catalogs.delta import is_delta_table, open_table, read_history
+from ubspark.catalogs.export.manifest import MANIFEST_FILE, is_export, read_manifest
+from ubspark.errors import InputMissingError, UbsparkError
+from ubspark.lineage.entities import Entity, Made, list_used
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """The commits of tables and the manifests of folders, looked up and scanned.
+
+    Parameters
+    ----------
+    roots
+        Folders below which everything is looked at; the links downward come from there. What a
+        run names elsewhere is opened when it is asked for.
+    """
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        self._roots = tuple(dict.fromkeys(root.absolute() for root in roots))
+        self._tables: dict[str, tuple[Made, ...]] = {}
+        #: Place and reason of what could not be read.
+        self.damaged: dict[str, str] = {}
+
+    @cached_property
+    def all(self) -> Sequence[Made]:
+        """Everything made below the roots, table by table, the oldest version first."""
+        found: list[Made] = []
+        for uri in sorted(set(self._find_tables())):
+            try:
+                found.extend(self.read_table(uri))
+            # One table that is damaged does not hide the others.
+            except Exception as error:
+                self.damaged[uri] = str(error).strip().partition("\n")[0]
+        for folder in sorted(set(self._find_folders())):
+            made = self.read_folder(folder)
+            found.extend([made] if made else [])
+        return found
+
+    def read_table(self, uri: str) -> tuple[Made, ...]:
+        """Return the commits of a table, the oldest first.
+
+        Raises
+        ------
+        InputMissingError
+            If there is no table.
+        """
+        if uri not in self._tables:
+            table_id = open_table(uri).table_id
+            self._tables[uri] = tuple(
+                Made(
+                    Entity("delta", uri, table_id, commit.version),
+                    commit.timestamp_ms,
+                    commit.operation,
+                    commit.changed_data,
+                    commit.record,
+                )
+                for commit in sorted(read_history(uri), key=lambda commit: commit.version)
+            )
+        return self._tables[uri]
+
+    def read_folder(self, folder: Path) -> Made | None:
+        """Return what made an export or a model, None where it has no readable manifest."""
+        try:
+            manifest = read_manifest(folder)
+        except UbsparkError as error:
+            if is_export(folder):
+                self.damaged[str(folder)] = str(error)
+            return None
+        files = tuple(file.sha256 for file in manifest.files)
+        entity = Entity("folder", str(folder), manifest.digest, files=files)
+        return Made(entity, None, "EXPORT", changed_data=True, record=manifest.record)
+
+    def find(self, entity: Entity) -> Made:
+        """Return the commit or manifest of an entity, wherever its table lies now.
+
+        Raises
+        ------
+        InputMissingError
+            If no table or folder known here is it.
+        """
+        if entity.kind == "delta":
+            for made in self._read_here(entity.uri):
+                if made.entity.key == entity.key:
+                    return made
+            for made in self.all:
+                if made.entity.key == entity.key:
+                    return made
+            msg = f"`{entity.place}` (table id {entity.identity}) is in no place known here."
+            raise InputMissingError(msg)
+        made_folder = self._find_folder(entity)
+        if made_folder is None:
+            msg = f"`{entity.uri}` is no folder made by ubspark."
+            raise InputMissingError(msg)
+        return made_folder
+
+    def find_before(self, made: Made) -> Made | None:
+        """Return the version before, None for the first."""
+        earlier = [
+            other
+            for other in self._read_here(made.entity.uri)
+            if (other.entity.version or 0) < (made.entity.version or 0)
+        ]
+        return earlier[-1] if earlier else None
+
+    def find_uses(self, entity: Entity) -> Iterator[tuple[str, Made]]:
+        """Yield what was made from an entity below the roots, with the role it had."""
+        for made in self.all:
+            if made.run is None:
+                continue
+            for role, used in list_used(made.spec).items():
+                if used.key == entity.key or (entity.kind == "folder" and _is_in(used, entity)):
+                    yield role, made
+
+    def find_next(self, entity: Entity) -> Made | None:
+        """Return the version after, where it still holds the rows of this one."""
+        for made in self._read_here(entity.uri):
+            if made.entity.version == (entity.version or 0) + 1:
+                return made if not made.changed_data or made.adds_to_version else None
+        return None
+
+    def find_runs(self, run: str) -> list[Made]:
+        """Return everything that a run made below the roots."""
+        return [made for made in self.all if made.run == run]
+
+    def _read_here(self, uri: str) -> tuple[Made, ...]:
+        try:
+            return self.read_table(uri) if is_delta_table(uri) else ()
+        except UbsparkError:
+            return ()
+
+    def _find_folder(self, entity: Entity) -> Made | None:
+        """Return the export that files or a catalog belong to."""
+        place = Path(entity.uri)
+        for folder in (place, place.parent):
+            made = self.read_folder(folder) if is_export(folder) else None
+            if made is not None and (made.entity == entity or _is_in(entity, made.entity)):
+                return made
+        known = (made for made in self.all if made.entity.kind == "folder")
+        return next((m for m in known if entity.files and _is_in(entity, m.entity)), None)
+
+    def _find_tables(self) -> Iterator[str]:
+        for root in self._roots:
+            for log in root.rglob("_delta_log") if root.is_dir() else ():
+                if is_delta_table(str(log.parent)):
+                    yield str(log.parent)
+
+    def _find_folders(self) -> Iterator[Path]:
+        for root in self._roots:
+            for path in root.rglob(MANIFEST_FILE) if root.is_dir() else ():
+                yield path.parent
+
+
+def _is_in(part: Entity, folder: Entity) -> bool:
+    """Whether files belong to a folder; a catalog that lists no files is known by its place."""
+    if part.files:
+        return set(part.files) <= set(folder.files)
+    return part.kind == "hats" and Path(folder.uri) in (Path(part.uri), Path(part.uri).parent)
