@@ -26,7 +26,7 @@ test: setup lint typing  ## Run what CI runs.
 test-slow: setup  ## Run the tests that take minutes.
 	$(BIN)/pytest -m slow
 
-test-peer: setup peer-hats  ## Compare with the other tools of the field, in environments of their own.
+test-peer: setup peer-hats peer-lsdb peer-acid peer-light-curve  ## Compare with the other tools of the field, in environments of their own.
 	$(BIN)/pytest -m peer
 
 peer-hats: .peers/hats/.ready  ## Make the environment of hats and LSDB.

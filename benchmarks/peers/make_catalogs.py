@@ -1,7 +1,8 @@
-"""Write two HATS catalogs with LSDB's own writer: `python make_catalogs.py FOLDER ROWS`.
+"""Write two HATS catalogs with LSDB's own writer: `python make_catalogs.py FOLDER ROWS [patch]`.
 
 Rows of 10 columns, spread over the sky as stars are (denser to a plane); 70 % of the right rows are
-left rows seen again 0.2 arcsec off. LSDB gets the margin that it needs.
+left rows seen again 0.2 arcsec off. With ``patch`` all lie in 300 square degrees across RA 0, where
+many have several candidates. LSDB gets the margin that it needs.
 """
 
 import sys
@@ -14,8 +15,10 @@ import pandas as pd
 MARGIN_ARCSEC = 5.0
 
 
-def make(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def make(n: int, seed: int, *, in_patch: bool) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
+    if in_patch:
+        return rng.uniform(-10, 10, n) % 360, rng.uniform(-40, -20, n)
     ra = rng.uniform(0, 360, n)
     flat = rng.random(n) < 0.5
     dec = np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
@@ -36,9 +39,10 @@ def describe(ra: np.ndarray, dec: np.ndarray, seed: int, first: int) -> pd.DataF
 def main() -> None:
     folder, n = Path(sys.argv[1]), int(sys.argv[2])
     rng = np.random.default_rng(3)
-    ra, dec = make(n, 1)
+    in_patch = sys.argv[3:] == ["patch"]
+    ra, dec = make(n, 1, in_patch=in_patch)
     again = rng.permutation(n)[: int(0.7 * n)]
-    other_ra, other_dec = make(n - len(again), 2)
+    other_ra, other_dec = make(n - len(again), 2, in_patch=in_patch)
     step = rng.normal(0, 0.2 / 3600 / np.sqrt(2), (2, len(again)))
     seen_dec = np.clip(dec[again] + step[1], -90, 90)
     seen_ra = (ra[again] + step[0] / np.cos(np.radians(seen_dec))) % 360

@@ -16,7 +16,17 @@ from ubspark.runtime.home import Home
 
 Call = Callable[..., Any]
 
-_COMMANDS = ("ingest", "run", "plan", "tables", "show", "history", "doctor")
+_COMMANDS = (
+    "ingest",
+    "run",
+    "plan",
+    "tables",
+    "show",
+    "history",
+    "doctor",
+    "export",
+    "verify-export",
+)
 
 
 @pytest.fixture

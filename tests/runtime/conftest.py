@@ -59,3 +59,30 @@ def match_job() -> Callable[..., dict[str, Any]]:
         }
 
     return build
+
+
+@pytest.fixture(scope="session")
+def chain_home(
+    tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, match_job: Callable[..., Any]
+) -> Home:
+    """A home whose table `pairs` was matched, appended to and exported; tests only read it."""
+    folder = tmp_path_factory.mktemp("chain")
+    rng = np.random.default_rng(20260702)
+    ra, dec = rng.uniform(0, 360, 60), np.degrees(np.arcsin(rng.uniform(-1, 1, 60)))
+    stars = Table({"id": np.arange(60), "ra": ra, "dec": dec})
+    stars.write(folder / "stars.csv")
+    stars["dec"] -= np.sign(dec) * 0.5 / 3600
+    stars.write(folder / "moved.csv")
+    home = Home(folder / "home")
+    for name in ("stars", "moved"):
+        ingest(home, spark, folder / f"{name}.csv", name)
+    run_job(parse_job(match_job("pairs")), home=home, spark=spark)
+    run_job(parse_job(match_job("pairs", mode="append")), home=home, spark=spark)
+    export = {
+        "job": "export",
+        "inputs": {"table": {"table": "pairs@v0"}},
+        "params": {"format": "parquet"},
+        "outputs": {"folder": {"path": str(folder / "outside" / "pairs")}},
+    }
+    run_job(parse_job(export), home=home, spark=spark)
+    return home

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
+from pyspark import TaskContext
 from pyspark.sql import DataFrame
 
 from ubspark.catalogs.digests import ContentDigest
@@ -13,7 +14,10 @@ from ubspark.catalogs.parquet_sink import ParquetSink, WrittenFile
 
 __all__ = ["RowTask", "WrittenRows", "write_rows"]
 
-_RESULT = "path string, n_bytes long, n_rows long, stats string, digest string, summary binary"
+_RESULT = (
+    "path string, n_bytes long, n_rows long, stats string, digest string, summary binary, "
+    "attempt int"
+)
 
 
 class RowTask(Protocol):
@@ -36,6 +40,8 @@ class WrittenRows:
     digest: ContentDigest
     #: What each task counted.
     summaries: tuple[Any, ...]
+    #: Attempts of tasks that were lost and made again.
+    n_retries: int = 0
 
     @property
     def n_rows(self) -> int:
@@ -71,7 +77,7 @@ def write_rows(frame: DataFrame, sink: ParquetSink, task: RowTask | None = None)
     )
     # Pickles made a moment ago by our own tasks.
     summaries = tuple(pickle.loads(row.summary) for row in written if row.summary)  # noqa: S301
-    return WrittenRows(files, digest, summaries)
+    return WrittenRows(files, digest, summaries, sum(row.attempt for row in written))
 
 
 def _compose(
@@ -81,14 +87,16 @@ def _compose(
         rows = batches if task is None else task(batches)
         for file, digest in sink.write(rows):
             yield _report(file, digest, None)
-        if task is not None:
-            yield _report(None, ContentDigest.empty(sink.schema), pickle.dumps(task.summary))
+        summary = None if task is None else pickle.dumps(task.summary)
+        context = TaskContext.get()
+        attempt = context.attemptNumber() if context is not None else 0
+        yield _report(None, ContentDigest.empty(sink.schema), summary, attempt)
 
     return run
 
 
 def _report(
-    file: WrittenFile | None, digest: ContentDigest, summary: bytes | None
+    file: WrittenFile | None, digest: ContentDigest, summary: bytes | None, attempt: int = 0
 ) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(
         {
@@ -98,5 +106,6 @@ def _report(
             "stats": pa.array([file.stats if file else None], pa.string()),
             "digest": pa.array([str(digest)], pa.string()),
             "summary": pa.array([summary], pa.binary()),
+            "attempt": pa.array([attempt], pa.int32()),
         }
     )

@@ -57,6 +57,9 @@ def describe_run(
         "output_rows": sum(rows.n_rows for rows in written.values()),
         "output_bytes": sum(rows.n_bytes for rows in written.values()),
     }
+    retries = sum(getattr(rows, "n_retries", 0) for rows in written.values())
+    if retries:
+        record.metrics["task_retries"] = retries
     record.notes.extend(summary.notes)
     for note in summary.notes:
         _log.info("%s", note)
