@@ -126,7 +126,13 @@ def _read_and_write(left: str, right: str, n_rows: int, target: str) -> int:
         for i, side in enumerate(sides)
         for name in side.column_names
     }
-    pq.write_table(pa.table(columns), target, compression="zstd", row_group_size=65_536)
+    pq.write_table(
+        pa.table(columns),
+        target,
+        compression="zstd",
+        row_group_size=65_536,
+        use_dictionary=["quality_0", "quality_1"],
+    )
     return n
 
 

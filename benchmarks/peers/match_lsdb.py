@@ -12,6 +12,9 @@ def match(folder: Path, output: str, radius: float, level: str) -> None:
     left, right = (lsdb.open_catalog(folder / name) for name in ("left", "right"))
     found = left.crossmatch(right, radius_arcsec=radius, suffixes=("_left", "_right"))
     given = {} if level == "own" else {"compression": "ZSTD", "compression_level": int(level)}
+    if given:
+        # As ubspark writes: dictionaries for values that repeat alone.
+        given["use_dictionary"] = ["quality_left", "quality_right"]
     found.write_catalog(
         output,
         catalog_name="matches",

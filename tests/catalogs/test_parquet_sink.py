@@ -171,9 +171,11 @@ def test_column_with_nan_has_no_bounds_in_log_and_footer(tmp_path: Path, kind: p
 
 def test_floats_with_a_zero_have_no_dictionary(tmp_path: Path) -> None:
     """Spark prunes by dictionaries, in which -0.0 is not 0.0: it would lose rows."""
-    lists = pa.array([["g", "r"], None], pa.list_(pa.string()))
-    parts = pa.array([{"a": 1, "z": 0.5}, None], pa.struct([("a", pa.int8()), ("z", pa.float32())]))
-    rows = pa.table({"v": [-0.0, 1.0], "w": [0.0, None], "x": [1.0, 2.0], "l": lists, "st": parts})
+    lists = pa.array([["g", "r"], None] * 8, pa.list_(pa.string()))
+    kind = pa.struct([("a", pa.int8()), ("z", pa.float32())])
+    parts = pa.array([{"a": 1, "z": 0.5}, None] * 8, kind)
+    floats = {"v": [-0.0, 1.0] * 8, "w": [0.0, None] * 8, "x": [1.0, 2.0] * 8}
+    rows = pa.table({**floats, "l": lists, "st": parts})
     (file,) = write(tmp_path, rows)
     group = pq.read_metadata(tmp_path / file.path).row_group(0)
     columns = [group.column(i) for i in range(group.num_columns)]
@@ -185,6 +187,27 @@ def test_floats_with_a_zero_have_no_dictionary(tmp_path: Path) -> None:
         "st.a": True,
         "st.z": False,
     }
+
+
+def test_only_values_that_repeat_have_a_dictionary(tmp_path: Path) -> None:
+    n = 10_000
+    rows = pa.table(
+        {
+            "id": np.arange(n),
+            "flux": np.random.default_rng(1).normal(10, 1, n),
+            "name": [f"star {i}" for i in range(n)],
+            "band": ["g", "r"] * (n // 2),
+            "count": np.arange(n) % 7,
+        }
+    )
+    (file,) = write(tmp_path, rows)
+    group = pq.read_metadata(tmp_path / file.path).row_group(0)
+    coded = {
+        group.column(i).path_in_schema
+        for i in range(group.num_columns)
+        if group.column(i).has_dictionary_page
+    }
+    assert coded == {"band", "count"}
 
 
 def test_nan_of_one_file_does_not_cost_another_its_bounds(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ubspark.catalogs.digests import ContentDigest, compute_digest
+from ubspark.catalogs.encoding import has_repeats
 from ubspark.catalogs.layout import open_filesystem
 from ubspark.errors import SchemaError
 
@@ -155,10 +156,15 @@ def _holds_nan(column: pa.ChunkedArray) -> bool:
 
 
 def _find_coded(rows: pa.Table, field: pa.Field) -> list[str]:
-    """Return the paths of the parts of a column that get a dictionary: not floats with zeros."""
+    """Return the paths of the parts of a column that get a dictionary.
+
+    Those whose values repeat; never floats with zeros.
+    """
+    column = rows[field.name]
+    if not pa.types.is_nested(field.type) and not has_repeats(column):
+        return []
     if pa.types.is_floating(field.type):
-        has_zero = pc.any(pc.equal(rows[field.name], 0.0)).as_py()
-        return [] if has_zero else [field.name]
+        return [] if pc.any(pc.equal(column, 0.0)).as_py() else [field.name]
     return [path for path, kind in _walk(field.name, field.type) if not pa.types.is_floating(kind)]
 
 

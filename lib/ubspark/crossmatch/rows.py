@@ -56,31 +56,60 @@ def join_rows(
     left_rows = np.concatenate([pairs.left, alone_left, nobody[1]]).astype(np.int64)
     right_rows = np.concatenate([pairs.right, nobody[0], alone_right]).astype(np.int64)
     n_alone = len(alone_left) + len(alone_right)
-    here, there = (_to_indices(rows) for rows in (left_rows, right_rows))
     rank = _extend(pairs.rank, n_alone, 0).astype(np.int32)
+    ids = field.left.table[left.columns.id], field.right.table[right.columns.id]
+    # The order first, from the keys alone, so that the payload is gathered once.
+    keys = _gather_keys(field, *ids, left_rows, right_rows, rank)
+    order = pc.sort_indices(keys, sort_keys=_ORDER).to_numpy()
+    keys = keys.take(pa.array(order))
+    left_rows, right_rows = left_rows[order], right_rows[order]
+    here, there = _to_indices(left_rows), _to_indices(right_rows)
     counts = np.where(left_rows >= 0, _take(pairs.n_candidates, left_rows), 0)
     flags = _flag_left(field.left, left_rows) | _flag_right(field.right, right_rows)
-    index = field.left.table[HEALPIX_29.name].take(here)
-    if len(alone_right):
-        index = pc.coalesce(index, field.right.table[HEALPIX_29.name].take(there))
     columns = {
-        HEALPIX_29.name: index,
-        LEFT_ID.name: field.left.table[left.columns.id].take(here),
-        RIGHT_ID.name: field.right.table[right.columns.id].take(there),
-        DIST_ARCSEC.name: _to_nullable(pairs.dist_arcsec, n_alone),
-        PA_DEG.name: _to_nullable(angle_deg, n_alone),
-        RANK.name: pa.array(rank, mask=rank == 0),
+        HEALPIX_29.name: keys[HEALPIX_29.name],
+        LEFT_ID.name: keys[LEFT_ID.name],
+        RIGHT_ID.name: keys[RIGHT_ID.name],
+        DIST_ARCSEC.name: _to_nullable(pairs.dist_arcsec, n_alone, order),
+        PA_DEG.name: _to_nullable(angle_deg, n_alone, order),
+        RANK.name: keys[RANK.name],
         N_CANDIDATES.name: pa.array(counts.astype(np.int32)),
         FLAGS.name: pa.array(flags),
     }
-    columns |= {name: _to_nullable(values, n_alone) for name, values in pairs.extra.items()}
+    columns |= {name: _to_nullable(values, n_alone, order) for name, values in pairs.extra.items()}
     columns |= {name: field.left.table[own].take(here) for own, name in left.payload}
     columns |= {name: field.right.table[own].take(there) for own, name in right.payload}
-    return _sort(pa.table(columns), _ORDER)
+    return pa.table(columns)
+
+
+def _gather_keys(
+    field: Field,
+    left_ids: pa.ChunkedArray,
+    right_ids: pa.ChunkedArray,
+    left_rows: IntArray,
+    right_rows: IntArray,
+    rank: NDArray[np.int32],
+) -> pa.Table:
+    """Return what rows are sorted by."""
+    here, there = _to_indices(left_rows), _to_indices(right_rows)
+    index = field.left.table[HEALPIX_29.name].take(here)
+    if index.null_count:
+        index = pc.coalesce(index, field.right.table[HEALPIX_29.name].take(there))
+    return pa.table(
+        {
+            HEALPIX_29.name: index,
+            LEFT_ID.name: left_ids.take(here),
+            RANK.name: pa.array(rank, mask=rank == 0),
+            RIGHT_ID.name: right_ids.take(there),
+        }
+    )
 
 
 def list_left_rows(field: Field, left: Side, pairs: Chosen, kept: IntArray) -> pa.Table:
     """Return left rows once each, with nothing of the right side, sorted as `join_rows` does."""
+    keys = field.left.table.select([HEALPIX_29.name, left.columns.id]).take(pa.array(kept))
+    keys = keys.rename_columns([HEALPIX_29.name, LEFT_ID.name])
+    kept = kept[pc.sort_indices(keys, sort_keys=_LEFT_ORDER).to_numpy()]
     table = field.left.table.take(pa.array(kept))
     columns = {
         HEALPIX_29.name: table[HEALPIX_29.name],
@@ -88,11 +117,7 @@ def list_left_rows(field: Field, left: Side, pairs: Chosen, kept: IntArray) -> p
         N_CANDIDATES.name: pa.array(pairs.n_candidates[kept]),
         FLAGS.name: pa.array(_flag_left(field.left, kept)),
     }
-    return _sort(pa.table(columns | {name: table[own] for own, name in left.payload}), _LEFT_ORDER)
-
-
-def _sort(rows: pa.Table, keys: list[tuple[str, str]]) -> pa.Table:
-    return rows.take(pc.sort_indices(rows, sort_keys=keys))
+    return pa.table(columns | {name: table[own] for own, name in left.payload})
 
 
 def _to_indices(rows: IntArray) -> pa.Array:
@@ -100,8 +125,8 @@ def _to_indices(rows: IntArray) -> pa.Array:
     return pa.array(rows, mask=rows < 0) if np.any(rows < 0) else pa.array(rows)
 
 
-def _to_nullable(values: FloatArray, n_alone: int) -> pa.Array:
-    return pa.array(_extend(values, n_alone, np.nan), from_pandas=True)
+def _to_nullable(values: FloatArray, n_alone: int, order: IntArray) -> pa.Array:
+    return pa.array(_extend(values, n_alone, np.nan)[order], from_pandas=True)
 
 
 def _extend(values: NDArray[np.generic], n: int, value: float) -> NDArray[np.generic]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ubspark.catalogs.encoding import has_repeats
 from ubspark.columns import HEALPIX_29
 from ubspark.errors import ParameterError
 
@@ -56,15 +58,17 @@ class ParquetForm:
     def write(self, path: Path, pieces: Iterable[pa.Table], schema: pa.Schema) -> int:
         """Write tables, one after the other, as one file, and return its rows."""
         n_rows = 0
+        groups = _regroup(pieces, self.row_group_rows)
+        first = next(groups, schema.empty_table())
         with pq.ParquetWriter(
             path,
             schema,
             compression=self.codec,
             compression_level=self.level,
-            use_dictionary=_find_coded(schema),
+            use_dictionary=_find_coded(first),
             sorting_columns=_find_sorting(schema),
         ) as writer:
-            for group in _regroup(pieces, self.row_group_rows):
+            for group in chain([first], groups):
                 writer.write_table(group, row_group_size=self.row_group_rows)
                 n_rows += group.num_rows
         return n_rows
@@ -91,9 +95,14 @@ def _find_sorting(schema: pa.Schema) -> list[pq.SortingColumn] | None:
     return [pq.SortingColumn(0)] if is_first else None
 
 
-def _find_coded(schema: pa.Schema) -> list[str]:
-    """Return the leaves that get a dictionary: not floats, of which few are equal."""
-    return [path for field in schema for path in _walk(field.name, field.type)]
+def _find_coded(rows: pa.Table) -> list[str]:
+    """Return the leaves that get a dictionary: not floats, and only values that repeat."""
+    return [
+        path
+        for field in rows.schema
+        if pa.types.is_nested(field.type) or has_repeats(rows[field.name])
+        for path in _walk(field.name, field.type)
+    ]
 
 
 def _walk(path: str, kind: pa.DataType) -> Iterator[str]:

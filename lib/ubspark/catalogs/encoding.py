@@ -1,0 +1,19 @@
+"""Which columns of a Parquet file are worth a dictionary."""
+
+import pyarrow as pa
+
+__all__ = ["has_repeats"]
+
+#: Rows that tell whether the values of a column repeat, and how often each has to.
+_SAMPLE_ROWS = 4096
+_MIN_REPEATS = 4
+
+
+def has_repeats(column: pa.ChunkedArray) -> bool:
+    """Whether the values of a flat column repeat enough for a dictionary.
+
+    Judged by its first rows. A dictionary of values that hardly repeat costs three times the time
+    of writing and a third more bytes.
+    """
+    sample = column.slice(0, _SAMPLE_ROWS)
+    return len(sample.unique()) * _MIN_REPEATS <= len(sample)
