@@ -73,7 +73,10 @@ def test_positions_stay_where_nothing_says_how_they_move(
     here = locate(columns, epoch)
     expected = to_unit_vectors([BARNARD["ra"]], [BARNARD["dec"]])
     np.testing.assert_array_equal(here.vectors, expected)
-    assert here.missing.tolist() == [0]
+    # A catalog that says its epoch and has no motions should have moved: it is told.
+    has_motion = columns.pmra is not None and columns.pmdec is not None
+    should_move = epoch is not None and columns.epoch is not None and not has_motion
+    assert here.missing.tolist() == [MISSING_PROPER_MOTION if should_move else 0]
     assert (here.ra.tolist(), here.dec.tolist()) == ([BARNARD["ra"]], [BARNARD["dec"]])
 
 

@@ -1,0 +1,214 @@
+"""Old versions stay readable; what goes is only what nobody needs."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from pyspark.sql import SparkSession
+
+from ubspark.catalogs.delta import open_table, read_history
+from ubspark.catalogs.selection import read_rows
+from ubspark.errors import ConflictError, InputMissingError, ParameterError, SourceError
+from ubspark.lineage.entities import Entity
+from ubspark.runtime.archive import ArchiveDamagedError, archive_version, restore_version
+from ubspark.runtime.cleanup import Cleanup, plan_cleanup, remove
+from ubspark.runtime.config import parse_job
+from ubspark.runtime.home import Home
+from ubspark.runtime.pins import add_pin, read_pins, remove_pin
+from ubspark.runtime.places import find_entity, open_ledger
+from ubspark.runtime.records import RunRecord
+from ubspark.runtime.replay import create_sandbox, find_original, prepare_replay, replay
+from ubspark.runtime.run_job import run_job
+
+pytestmark = pytest.mark.spark
+
+YEAR_MS = 365 * 86_400_000
+Versions = Callable[..., Path]
+
+
+@pytest.fixture
+def versions(home: Home, spark: SparkSession, tmp_path: Path) -> Versions:
+    """Makes a table with so many versions, each of other rows, all a year old."""
+
+    def build(name: str, n: int, cells: int = 1) -> Path:
+        for i in range(n):
+            rng = np.random.default_rng(i)
+            stars = Table({"id": np.arange(9), "ra": rng.uniform(0, 360, 9), "dec": np.zeros(9)})
+            stars.write(tmp_path / f"{name}{i}.csv", overwrite=True)
+            content = {
+                "job": "ingest",
+                "inputs": {"source": {"path": str(tmp_path / f"{name}{i}.csv")}},
+                "params": {"roles": {"id": "id"}},
+                "outputs": {"table": {"table": name, "mode": "overwrite"}},
+                "resources": {"cells": cells},
+            }
+            run_job(parse_job(content), home=home, spark=spark)
+        back_date(home.warehouse / name)
+        return home.warehouse / name
+
+    return build
+
+
+def back_date(table: Path) -> None:
+    """Make all files and commits of a table a year older."""
+    for path in (table / "_delta_log").glob("*.json"):
+        actions = [json.loads(line) for line in path.read_text().splitlines()]
+        for action in actions:
+            for fact in ("timestamp", "inCommitTimestamp"):
+                if fact in action.get("commitInfo", {}):
+                    action["commitInfo"][fact] -= YEAR_MS
+            for kind, fact in (("add", "modificationTime"), ("remove", "deletionTimestamp")):
+                if fact in (action.get(kind) or {}):
+                    action[kind][fact] -= YEAR_MS
+        path.write_text("".join(json.dumps(action) + "\n" for action in actions))
+    for path in [*table.rglob("*.crc"), *table.rglob(".*.crc")]:
+        path.unlink(missing_ok=True)
+    moment = time.time() - YEAR_MS / 1000
+    for path in table.rglob("*"):
+        os.utime(path, (moment, moment))
+
+
+def list_removals(found: Cleanup) -> set[str]:
+    return {removal.path.name for removal in found.removals}
+
+
+def list_files(table: Path, version: int) -> set[str]:
+    return {Path(p).name for p in open_table(str(table), version=version).read_layout().paths}
+
+
+def test_version_of_a_year_ago_is_read_and_replayed(
+    home: Home, spark: SparkSession, versions: Versions
+) -> None:
+    place = versions("stars", 2, cells=3)
+    spark.sql(f"OPTIMIZE delta.`{place}`")
+    assert read_history(str(place))[0].operation == "OPTIMIZE"
+    spark.sql(f"ALTER TABLE delta.`{place}` SET TBLPROPERTIES ('note' = 'newer')")
+    oldest = read_history(str(place))[-1]
+    assert time.time() - oldest.timestamp_ms / 1000 > 360 * 86_400
+    old = spark.read.format("delta").option("versionAsOf", 0).load(str(place))
+    assert old.count() == 9
+    ids = read_rows(open_table(str(place), version=0), ["id"])["id"].to_pylist()
+    assert sorted(ids) == list(range(9))
+    ledger = open_ledger(home)
+    original = find_original("stars@v0", home, ledger)
+    config, _ = prepare_replay(original, home, ledger, sandbox=create_sandbox(home))
+    assert replay(original, config, [], home=home, spark=spark).verdict == "EXACT"
+
+
+def test_default_retention_is_what_would_have_lost_it(spark: SparkSession, tmp_path: Path) -> None:
+    """The trap itself: without our table properties Delta refuses the old version."""
+    place = tmp_path / "foreign"
+    for _ in range(2):
+        spark.range(3).write.format("delta").mode("overwrite").save(str(place))
+    back_date(place)
+    spark.range(3).write.format("delta").mode("append").save(str(place))
+    with pytest.raises(Exception, match="DELTA_UNSUPPORTED_TIME_TRAVEL"):
+        spark.read.format("delta").option("versionAsOf", 0).load(str(place)).count()
+    assert open_table(str(place), version=0).n_rows == 3
+
+
+def test_versions_that_nobody_needs_go_on_request_only(home: Home, versions: Versions) -> None:
+    place = versions("stars", 4)
+    stray = place / "part-stray.zstd.parquet"
+    foreign = place / "notes.parquet"
+    for path in (stray, foreign):
+        path.write_bytes(b"x" * 10)
+    young = plan_cleanup(home)
+    assert list_removals(young) == set(), "younger than a day"
+    for path in (stray, foreign):
+        os.utime(path, (time.time() - 90_000,) * 2)
+    assert list_removals(plan_cleanup(home)) == {stray.name}
+    add_pin(home, find_entity("stars@v1", home, open_ledger(home)), "a paper")
+    files = {version: list_files(place, version) for version in range(4)}
+    found = plan_cleanup(home, versions=True)
+    assert list_removals(found) == {stray.name} | files[0] | files[2]
+    reasons = {kept.place.rsplit("/", 1)[-1]: kept.reason for kept in found.kept}
+    assert reasons["stars@v1"].endswith("a paper")
+    assert reasons["stars@v3"] == "newest version"
+    assert stray.exists(), "a plan removes nothing"
+    assert remove(found) == 1 + len(files[0]) + len(files[2])
+    assert foreign.exists()
+    for version in (1, 3):
+        assert read_rows(open_table(str(place), version=version), ["id"]).num_rows == 9
+    message = r"^Version 0 of table `stars` was removed: its file `part-.*` is gone\. `ubspark res"
+    with pytest.raises(InputMissingError, match=message):
+        open_table(str(place), version=0, name="stars")
+    assert list_removals(plan_cleanup(home, versions=True)) == set()
+
+
+def test_input_of_what_stays_stays(
+    home: Home,
+    spark: SparkSession,
+    versions: Versions,
+    match_job: Callable[..., dict[str, Any]],
+) -> None:
+    for name in ("stars", "moved"):
+        versions(name, 1)
+    run_job(parse_job(match_job("pairs")), home=home, spark=spark)
+    place = versions("stars", 3)
+    back_date(home.warehouse / "pairs")
+    found = plan_cleanup(home, versions=True)
+    assert not list_removals(found) & list_files(place, 0)
+    reasons = {kept.place.rsplit("/", 1)[-1]: kept.reason for kept in found.kept}
+    assert reasons["stars@v0"] == "pairs@v0, which stays, was made from it"
+
+
+def test_table_that_a_run_writes_to_is_left_alone(home: Home, versions: Versions) -> None:
+    place = versions("stars", 2)
+    (folder,) = (p.parent for p in home.runs.glob("*/spec.json") if "stars1" in p.read_text())
+    record = RunRecord.load(folder)
+    record.phase, record.pid = "EXECUTING", os.getpid()
+    record.pid_started = RunRecord("x", folder, "ingest", "k").pid_started
+    record.save()
+    found = plan_cleanup(home, versions=True)
+    assert found.removals == ()
+    assert any(k.place == str(place) and record.run_id in k.reason for k in found.kept)
+
+
+def test_archive_brings_a_removed_version_back(
+    home: Home, versions: Versions, tmp_path: Path
+) -> None:
+    place, target = versions("stars", 2), tmp_path / "safe"
+    entity = find_entity("stars@v0", home, open_ledger(home))
+    made = archive_version(entity, target)
+    assert made.digest == (read_history(str(place))[-1].record or {})["digest"]
+    assert open_table(str(target)).table_id == entity.identity
+    before = read_rows(open_table(str(place), version=0), ["id", "ra"])
+    assert remove(plan_cleanup(home, versions=True)) == 1
+    with pytest.raises(InputMissingError, match="was removed"):
+        archive_version(entity, tmp_path / "late")
+    assert restore_version(target).n_files == 1
+    assert read_rows(open_table(str(place), version=0), ["id", "ra"]) == before
+    elsewhere = restore_version(target, tmp_path / "elsewhere")
+    assert open_table(elsewhere.uri).table_id == entity.identity
+    with pytest.raises(ConflictError, match="is not empty"):
+        archive_version(entity, target)
+    other = versions("other", 1)
+    with pytest.raises(ConflictError, match="is not the table of this archive"):
+        restore_version(target, other)
+    (file,) = target.glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(ArchiveDamagedError, match="is not what was archived"):
+        restore_version(target)
+
+
+def test_pins_are_kept_with_their_reason(home: Home) -> None:
+    entity = Entity("delta", "/w/stars", "id", 3)
+    with pytest.raises(ParameterError, match="needs a table version and a `--reason`"):
+        add_pin(home, entity, " ")
+    add_pin(home, entity, "first")
+    add_pin(home, entity, "second")
+    (found,) = read_pins(home)
+    assert (found.key, found.reason) == (entity.key, "second")
+    remove_pin(home, entity)
+    with pytest.raises(InputMissingError, match=r"`/w/stars@v3` is not pinned"):
+        remove_pin(home, entity)
+    (home.path / "pins.json").write_text("{")
+    with pytest.raises(SourceError, match="mend it before anything is removed"):
+        plan_cleanup(home)

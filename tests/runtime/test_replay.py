@@ -1,0 +1,121 @@
+"""Running a frozen spec again: the same comes out, or it is said what does not."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from ubspark.errors import InputMissingError
+from ubspark.lineage.ledger import Ledger
+from ubspark.runtime.home import Home
+from ubspark.runtime.places import open_ledger
+from ubspark.runtime.replay import (
+    Original,
+    Replay,
+    create_sandbox,
+    find_original,
+    prepare_replay,
+    replay,
+)
+
+pytestmark = pytest.mark.spark
+
+
+def again(
+    home: Home, spark: SparkSession, what: str | Original, **resources: Any
+) -> tuple[Replay, list[str]]:
+    ledger = open_ledger(home)
+    original = find_original(what, home, ledger) if isinstance(what, str) else what
+    sandbox = create_sandbox(home)
+    config, changes = prepare_replay(original, home, ledger, sandbox=sandbox, resources=resources)
+    return replay(original, config, changes, home=home, spark=spark), changes
+
+
+def alter(original: Original, params: Mapping[str, Any]) -> Original:
+    spec = {**original.spec, "params": {**original.spec["params"], **params}}
+    return Original(original.run_id, original.outputs, spec, original.code)
+
+
+@pytest.mark.parametrize("what", ["stars@v0", "pairs@v0", "pairs@v1"])
+@pytest.mark.parametrize("cells", [1, 3])
+def test_tables_come_out_the_same_whatever_the_cut(
+    chain_home: Home, spark: SparkSession, what: str, cells: int
+) -> None:
+    done, changes = again(chain_home, spark, what, cells=cells)
+    assert done.verdict == "EXACT"
+    assert changes == []
+    ((_, found),) = done.outputs.items()
+    assert found.n_original == found.n_replay == 60
+    said = json.loads((done.record.folder / "replay.json").read_text())
+    assert (said["verdict"], said["replay_of"]) == ("EXACT", done.original.run_id)
+    assert said["machine"] == said["machine_of_original"]
+
+
+def test_export_comes_out_the_same_file_by_file(chain_home: Home, spark: SparkSession) -> None:
+    done, _ = again(chain_home, spark, str(chain_home.path.parent / "outside" / "pairs"))
+    assert done.verdict == "EXACT"
+    assert done.outputs["folder"].n_original == 60
+
+
+def test_run_is_found_by_its_id_without_its_folder(chain_home: Home, tmp_path: Path) -> None:
+    ledger = open_ledger(chain_home)
+    known = find_original("pairs@v0", chain_home, ledger)
+    other = Home(tmp_path)
+    found = find_original(known.run_id, other, Ledger([chain_home.warehouse]))
+    assert found == known
+    with pytest.raises(InputMissingError):
+        find_original("./nothing", chain_home, ledger)
+
+
+def test_other_result_is_different_and_its_rows_are_saved(
+    chain_home: Home, spark: SparkSession
+) -> None:
+    original = find_original("pairs@v0", chain_home, open_ledger(chain_home))
+    done, _ = again(chain_home, spark, alter(original, {"radius": "0.1 arcsec"}))
+    assert done.verdict == "DIFFERENT"
+    (path,) = done.differences
+    rows = pq.read_table(path)
+    assert set(rows["_side"].to_pylist()) == {"original"}
+    assert rows.num_rows == 60
+
+
+def test_changed_code_is_said_before_the_run(chain_home: Home) -> None:
+    ledger = open_ledger(chain_home)
+    known = find_original("pairs@v0", chain_home, ledger)
+    code = {"version": "0.0.1", "sha256": "f" * 64, "git": "abc"}
+    spec = {**known.spec, "job_version": "0"}
+    old = Original("gone", known.outputs, spec, code)
+    _, changes = prepare_replay(old, chain_home, ledger, sandbox=create_sandbox(chain_home))
+    assert "instead of abc" in changes[0]
+    assert "other results are expected" in changes[1]
+    assert "environment of the run is not known" in changes[2]
+
+
+def test_changed_byte_of_a_source_is_noticed(chain_home: Home) -> None:
+    source = chain_home.path.parent / "stars.csv"
+    content = source.read_bytes()
+    ledger = open_ledger(chain_home)
+    original = find_original("stars@v0", chain_home, ledger)
+    try:
+        source.write_bytes(content.replace(b"1", b"2", 1))
+        with pytest.raises(InputMissingError, match=r"file `stars\.csv` .* has changed since"):
+            prepare_replay(original, chain_home, ledger, sandbox=create_sandbox(chain_home))
+    finally:
+        source.write_bytes(content)
+
+
+def test_version_whose_files_are_gone_is_refused(chain_home: Home) -> None:
+    place = chain_home.warehouse / "stars"
+    (file,) = place.glob("*.parquet")
+    ledger = open_ledger(chain_home)
+    original = find_original("pairs@v0", chain_home, ledger)
+    hidden = file.rename(file.with_suffix(".hidden"))
+    try:
+        with pytest.raises(InputMissingError, match=r"`inputs\.left`: version 0 of .* was removed"):
+            prepare_replay(original, chain_home, ledger, sandbox=create_sandbox(chain_home))
+    finally:
+        hidden.rename(file)
