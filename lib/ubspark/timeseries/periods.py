@@ -107,7 +107,7 @@ def _search(
     band: NDArray[np.int8],
     options: PeriodOptions,
 ) -> dict[str, Any]:
-    is_usable = np.isfinite(t) & (np.abs(y) < _MAX_VALUE) & (band >= 0)
+    is_usable = (np.abs(t) < _MAX_VALUE) & (np.abs(y) < _MAX_VALUE) & (band >= 0)
     t, y, dy, band = t[is_usable], y[is_usable], dy[is_usable], band[is_usable]
     row: dict[str, Any] = {"n_obs": len(t), "n_bands": len(np.unique(band)), "n_obs_band": band}
     if len(t):
