@@ -236,3 +236,26 @@ def test_shifted_places_lie_at_the_shift_and_follow_the_index_alone() -> None:
     again = shift_sample(index[order], vectors[order], ChanceSample(25.0, 7))
     assert {tuple(row) for row in again} == {tuple(row) for row in some}
     assert {tuple(row) for row in some} <= {tuple(row) for row in every}
+
+
+@pytest.mark.parametrize("minor", [0.02, 0.005, 1e-4])
+@pytest.mark.parametrize("turn_deg", [0.0, 30.0])
+def test_share_within_a_radius_of_long_thin_ellipses(minor: float, turn_deg: float) -> None:
+    """Along-scan errors: the share tends to that of a line, whatever its direction."""
+    a = np.radians(turn_deg)
+    xx = (np.cos(a)) ** 2 + (minor * np.sin(a)) ** 2
+    yy = (np.sin(a)) ** 2 + (minor * np.cos(a)) ** 2
+    xy = (1 - minor**2) * np.sin(a) * np.cos(a)
+    share = compute_share_within(np.array([[xx, yy, xy]]), 1.0)[0]
+    assert share == pytest.approx(0.6826895, abs=2e-4)
+    found = compute_match_probability(
+        np.zeros(1, dtype=np.int64),
+        np.array([0.3 * np.cos(a)]),
+        np.array([0.3 * np.sin(a)]),
+        np.array([[xx, yy, xy]]),
+        np.full(1, 1e-3),
+        prior=0.5,
+        radius_arcsec=1.0,
+    )
+    assert 0.9 < found.p_match[0] <= 1.0
+    assert found.p_any[0] <= 1.0

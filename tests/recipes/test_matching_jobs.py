@@ -236,7 +236,8 @@ def test_small_right_side_spares_the_left_one(matching_home: Home, spark: SparkS
         matching_home, spark, "crossmatch", "unspared", inputs, {"radius": "4 arcsec"}, cells=3
     )
     assert read(matching_home, "spared").equals(rows)
-    assert 0 < outcome.record.metrics["left_rows"] < N / 3
+    assert 0 < outcome.record.metrics["left_rows_read"] < N / 3
+    assert "match_fraction" not in outcome.record.metrics
 
 
 def test_neighbors_keep_duplicates_and_leave_out_the_row_itself(
@@ -349,3 +350,52 @@ def test_missing_scorer_is_named(matching_home: Home) -> None:
     }
     with pytest.raises(InputMissingError, match=r"`nowhere\.py`, which is no file"):
         plan_job(parse_job(content), home=matching_home)
+
+
+def test_rows_of_one_identifier_keep_their_own_matches(
+    home: Home, spark: SparkSession, tmp_path: Path
+) -> None:
+    """Two rows of one star at one place, with and without motion: neither gets the other's."""
+    stars = {"id": [1, 1], "ra": [10.0, 10.0], "dec": [0.0, 0.0]}
+    tables = {
+        "stars": pa.table({**stars, "pmra": [0.0, 1000.0], "pmdec": [0.0, 0.0]}),
+        "near": pa.table({"id": [100], "ra": [10.0], "dec": [0.0]}),
+        "far": pa.table({"id": [200], "ra": [10.0 + 16 / 3600], "dec": [0.0]}),
+    }
+    for name, rows in tables.items():
+        pq.write_table(rows, tmp_path / f"{name}.parquet")
+    motion = {"pm_includes_cos_dec": True, "epoch": 2000.0}
+    roles = {"id": "id", "pmra": "pmra", "pmdec": "pmdec"}
+    ingest = {
+        "job": "ingest",
+        "inputs": {"source": {"path": str(tmp_path / "stars.parquet")}},
+        "params": {"roles": roles, "units": {"pmra": "mas/yr", "pmdec": "mas/yr"}, **motion},
+        "outputs": {"table": {"table": "stars"}},
+    }
+    run_job(parse_job(ingest), home=home, spark=spark)
+    files = {
+        name: {"path": str(tmp_path / f"{name}.parquet"), "roles": {"id": "id"}}
+        for name in ("near", "far")
+    }
+    content = {
+        "job": "multimatch",
+        "inputs": {"anchor": {"table": "stars", "columns": ["pmra"]}, **files},
+        "params": {"radius": "1 arcsec", "epoch": 2016.0},
+        "outputs": {"matches": {"table": "glued"}},
+    }
+    run_job(parse_job(content), home=home, spark=spark)
+    rows = read(home, "glued")
+    found = zip(*(rows[c].to_pylist() for c in ("pmra", "near_id", "far_id")), strict=True)
+    assert set(found) == {(0.0, 100, None), (1000.0, None, 200)}
+
+
+def test_identifiers_that_the_key_cannot_hold_are_not_found(
+    matching_home: Home, spark: SparkSession, tmp_path: Path
+) -> None:
+    known = read(matching_home, "ours")["id"][0].as_py()
+    path = tmp_path / "long.csv"
+    path.write_text(f"id\n{known}\n99999999999999999999\n")
+    inputs = {"ids": {"path": str(path)}, "table": "ours"}
+    rows, outcome = run(matching_home, spark, "idjoin", "long_ids", inputs, {})
+    assert rows["is_found"].to_pylist() == [True, False]
+    assert outcome.record.metrics["not_found"] == 1

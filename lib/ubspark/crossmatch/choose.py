@@ -29,6 +29,8 @@ __all__ = ["Chosen", "choose_pairs", "compute_id_keys", "find_chance"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+#: Places that are looked around at once, which bounds the memory.
+_CHANCE_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,11 @@ def choose_pairs(here: Field, left: Side, right: Side, options: MatchOptions) ->
     """Choose the pairs of a field."""
     left_keys = compute_id_keys(here.left.table[left.columns.id])
     right_keys = compute_id_keys(here.right.table[right.columns.id])
-    if options.select == "nearest" and options.is_plain:
-        return _choose_nearest(here, right_keys, options)
+    if options.needs_no_pairs:
+        nearest = _choose_nearest(here, right_keys, options)
+        if options.select == "nearest":
+            return nearest
+        return nearest.select(_is_returned(here, left_keys, nearest, options))
     pairs = find_pairs(
         here.left.vectors,
         here.right.vectors,
@@ -110,27 +115,35 @@ def choose_pairs(here: Field, left: Side, right: Side, options: MatchOptions) ->
 def find_chance(here: Field, options: MatchOptions) -> tuple[FloatArray, int]:
     """Return the separations found from places beside own rows, and the places that found any.
 
-    Chosen as the pairs are where the left row alone decides, else the nearest; the radius is the
-    only limit.
+    Chosen as the pairs are where the left row alone decides, else the nearest; the radii are the
+    only limits.
     """
     if len(here.shifted) == 0:
         return np.zeros(0), 0
-    pairs = find_pairs(
-        here.shifted,
-        here.right.vectors,
-        radius_arcsec=options.radius_arcsec,
-        left_healpix=here.shifted_healpix,
-        right_healpix=here.right.healpix,
-    )
-    pairs = pairs.select(np.lexsort((pairs.key, pairs.left)))
     largest = {"all": np.iinfo(np.int32).max, "k": options.k}.get(options.select, 1)
-    ranks = compute_ranks(pairs)
-    return pairs.dist_arcsec[ranks <= largest], int(np.count_nonzero(ranks == 1))
+    found, n_found = [], 0
+    for start in range(0, len(here.shifted), _CHANCE_CHUNK):
+        part = slice(start, start + _CHANCE_CHUNK)
+        pairs = find_pairs(
+            here.shifted[part],
+            here.right.vectors,
+            radius_arcsec=options.radius_arcsec,
+            left_healpix=here.shifted_healpix[part],
+            right_healpix=here.right.healpix,
+        )
+        pairs = pairs.select(pairs.dist_arcsec >= options.min_radius_arcsec)
+        pairs = pairs.select(np.lexsort((pairs.key, pairs.left)))
+        ranks = compute_ranks(pairs)
+        found.append(pairs.dist_arcsec[ranks <= largest])
+        n_found += int(np.count_nonzero(ranks == 1))
+    return np.concatenate(found), n_found
 
 
 def compute_id_keys(ids: pa.ChunkedArray) -> IntArray:
     """Return int64 keys that sort as the identifiers do: numbers by value, text by its bytes."""
     if pa.types.is_integer(ids.type) and ids.type != pa.uint64():
+        # Foreign catalogs may have rows without identifier: those come last, as of text.
+        ids = ids.cast(pa.int64()).fill_null(np.iinfo(np.int64).max)
         return np.require(ids.to_numpy(), np.int64, ["C", "W"])
     if len(ids) == 0:
         return np.zeros(0, dtype=np.int64)
@@ -154,6 +167,24 @@ def _choose_nearest(here: Field, right_keys: IntArray, options: MatchOptions) ->
     return Chosen(left, found.right[left], found.dist_arcsec[left], ones, found.n_candidates)
 
 
+def _is_returned(
+    here: Field, left_keys: IntArray, chosen: Chosen, options: MatchOptions
+) -> NDArray[np.bool_]:
+    """Tell which left rows are the nearest to the right row that they chose."""
+    back = find_nearest(
+        here.right.vectors,
+        here.left.vectors,
+        left_keys,
+        here.left.positions.ra,
+        here.left.positions.dec,
+        radius_arcsec=options.radius_arcsec,
+        left_healpix=here.right.healpix,
+        right_healpix=here.left.healpix,
+    )
+    returned: NDArray[np.bool_] = back.right[chosen.right] == chosen.left
+    return returned
+
+
 def _limit(
     pairs: Pairs,
     here: Field,
@@ -165,7 +196,7 @@ def _limit(
     if options.excludes_same_id:
         ids = here.left.table[left.id].take(pa.array(pairs.left))
         others = here.right.table[right.id].take(pa.array(pairs.right))
-        pairs = pairs.select(~pc.equal(ids, others).to_numpy())
+        pairs = pairs.select(~pc.equal(ids, others).fill_null(False).to_numpy())
     if options.min_radius_arcsec > 0:
         pairs = pairs.select(pairs.dist_arcsec >= options.min_radius_arcsec)
     if options.combine is not None:
@@ -201,7 +232,9 @@ def _score(
             (here.right, right, scorer.right, pairs.right),
         )
     )
-    score = scorer.score(ours, theirs, pairs.dist_arcsec)
+    if len(pairs.left) == 0:
+        return pairs
+    score = scorer.score(ours, theirs, pairs.dist_arcsec.copy())
     # Plus zero, so that no score is minus zero.
     return pairs._replace(key=0.0 - score).select(~np.isnan(score))
 

@@ -96,7 +96,7 @@ class Match:
 
     def _find_middle(self, field: Field, low: int, high: int) -> int | None:
         """Return where to cut a cell that holds too many pairs, None where it need not be."""
-        if self.options.select == "nearest" and self.options.is_plain:
+        if self.options.needs_no_pairs:
             return None
         counts = count_pairs(
             field.left.vectors,

@@ -58,6 +58,8 @@ class PositionColumns:
         A column, or one Julian year for all rows, or None where it is not known.
     epoch_is_mjd
         Whether the epoch column holds MJD; else it holds Julian years.
+    common_epoch
+        Julian year that all rows with an epoch share; None where they differ, or nobody knows.
     radius, radius_factor
         Column of each row's own radius or error, and the factor to arcsec.
     ra_error, dec_error, error_factor
@@ -79,6 +81,7 @@ class PositionColumns:
     rv_factor: float = 1.0
     epoch: str | float | None = None
     epoch_is_mjd: bool = False
+    common_epoch: float | None = None
     radius: str | None = None
     radius_factor: float = 1.0
     ra_error: str | None = None
@@ -210,6 +213,11 @@ class MatchOptions:
         has_limits = self.combine is not None or self.is_elliptic or self.min_radius_arcsec > 0
         is_judged = self.scorer is not None or self.probability is not None
         return not (has_limits or is_judged or self.excludes_same_id)
+
+    @property
+    def needs_no_pairs(self) -> bool:
+        """Whether the nearest rows, from one side or both, tell all: few bytes for any crowd."""
+        return self.select in ("nearest", "mutual") and self.is_plain
 
     @property
     def keeps_right(self) -> bool:

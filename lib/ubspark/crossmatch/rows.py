@@ -29,7 +29,14 @@ __all__ = ["join_rows", "list_left_rows"]
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 _LEFT_ORDER = [(HEALPIX_29.name, "ascending"), (LEFT_ID.name, "ascending")]
-_ORDER = [*_LEFT_ORDER, (RANK.name, "ascending"), (RIGHT_ID.name, "ascending")]
+_ROW = "row"
+#: Rows of one identifier and place stand as they do in the catalog, whatever they are matched with.
+_ORDER = [
+    *_LEFT_ORDER,
+    (_ROW, "ascending"),
+    (RANK.name, "ascending"),
+    (RIGHT_ID.name, "ascending"),
+]
 
 
 def join_rows(
@@ -99,6 +106,7 @@ def _gather_keys(
         {
             HEALPIX_29.name: index,
             LEFT_ID.name: left_ids.take(here),
+            _ROW: pa.array(left_rows),
             RANK.name: pa.array(rank, mask=rank == 0),
             RIGHT_ID.name: right_ids.take(there),
         }

@@ -15,6 +15,7 @@ from ubspark.crossmatch.spark import (
     separate_fast_rows,
     summarise_match,
 )
+from ubspark.errors import ParameterError
 from ubspark.recipes.base import Fact, JobInput, JobResult, OutputTable, Summary, Workspace
 from ubspark.recipes.match_params import (
     Ellipse,
@@ -38,8 +39,9 @@ from ubspark.recipes.unsorted import stage_inputs
 
 __all__ = ["CROSSMATCH", "Crossmatch", "CrossmatchParams"]
 
-#: Left rows that measure the prior.
+#: Left rows that measure the prior, and the least that do where there are more.
 _PRIOR_ROWS = 300_000
+_LEAST_PRIOR_ROWS = 50_000
 
 
 class CrossmatchParams(PairLimits):
@@ -76,6 +78,7 @@ class Crossmatch:
 
     def resolve(self, inputs: Mapping[str, JobInput], params: CrossmatchParams) -> CrossmatchParams:
         """Turn the epoch into a year, name the suffixes, and check columns and units."""
+        _validate_probability(params)
         table = _pair_table(inputs, params)
         epoch = resolve_epoch(params.epoch, *table.columns)
         resolved = params.model_copy(
@@ -114,7 +117,7 @@ class Crossmatch:
         plan = _cut(match, workspace.n_cells, parallelism=workspace.parallelism)
         match = separate_fast_rows(workspace.spark, match, plan)
         if params.probability is not None:
-            prior = _measure_prior(inputs, params, match, workspace)
+            prior = _measure_prior(params, match, workspace)
             chosen = to_probability(params.probability, prior)
             match = replace(match, options=replace(match.options, probability=chosen))
         if choose_plan(match, workspace.plan) == "broadcast":
@@ -141,11 +144,7 @@ CROSSMATCH = Crossmatch()
 def build_match(inputs: Mapping[str, JobInput], params: CrossmatchParams) -> Match:
     """Return the match of two opened inputs, without probabilities."""
     epoch = None if params.epoch == "none" else float(params.epoch)
-    options = replace(
-        _to_options(params, epoch),
-        probability=None,
-        chance=to_chance_sample(params, inputs["left"]),
-    )
+    options = replace(_to_options(params, epoch), probability=None)
     payload = _pair_table(inputs, params).find_payload(options)
     columns = _find_columns(inputs, params)
     wanted = ((), ()) if params.scorer is None else (params.scorer.left, params.scorer.right)
@@ -153,7 +152,27 @@ def build_match(inputs: Mapping[str, JobInput], params: CrossmatchParams) -> Mat
         build_side(inputs[name], columns[i], payload[i], epoch, extra=wanted[i])
         for i, name in enumerate(("left", "right"))
     )
+    # Places aside know no errors and no columns: they are of use where the radius alone decides.
+    is_plain = params.scorer is None and params.row_radius is None and params.ellipse is None
+    if is_plain:
+        n_left = int(left.source.n_rows.sum())
+        options = replace(options, chance=to_chance_sample(params, n_left))
     return Match(left, right, options)
+
+
+def _validate_probability(params: CrossmatchParams) -> None:
+    """Refuse what would change which candidates a probability knows of."""
+    if params.probability is None:
+        return
+    if params.ellipse is not None or params.row_radius is not None:
+        msg = (
+            "`probability` needs all candidates within the radius; leave `ellipse` and "
+            "`row_radius` out."
+        )
+        raise ParameterError(msg)
+    if params.how in ("semi", "anti"):
+        msg = f"`probability` is one of pairs, of which `how: {params.how}` gives none."
+        raise ParameterError(msg)
 
 
 def _to_options(params: CrossmatchParams, epoch: float | None) -> MatchOptions:
@@ -181,6 +200,12 @@ def _find_columns(
     """Return the columns of either side that positions, radii and errors need."""
     left, right = _pair_table(inputs, params).columns
     needs_errors = params.ellipse is not None or params.probability is not None
+    if params.ellipse is not None and not any(s.ra_error and s.dec_error for s in (left, right)):
+        msg = (
+            "`params.ellipse` needs positional errors, but neither catalog has the roles "
+            "`ra_error` and `dec_error`. Name them in `inputs.*.roles`."
+        )
+        raise ParameterError(msg)
     if params.scorer is not None:
         for name, wanted in (("left", params.scorer.left), ("right", params.scorer.right)):
             given = inputs[name]
@@ -215,13 +240,16 @@ def _cut(match: Match, n_cells: int | None, *, parallelism: int) -> CellPlan:
     )
 
 
-def _measure_prior(
-    inputs: Mapping[str, JobInput], params: CrossmatchParams, match: Match, workspace: Workspace
-) -> float:
+def _measure_prior(params: CrossmatchParams, match: Match, workspace: Workspace) -> float:
     """Return the prior: as given, or measured on a sample of the sky."""
     if params.probability is not None and params.probability.prior != "auto":
         return params.probability.prior
-    every = max(1, round(get_table(inputs["left"]).n_rows / _PRIOR_ROWS))
+    every = max(1, round(int(match.left.source.n_rows.sum()) / _PRIOR_ROWS))
     parallelism = workspace.spark.sparkContext.defaultParallelism
-    sample = plan_sample(match, every=every, parallelism=parallelism)
-    return compute_prior(summarise_match(workspace.spark, *sample))
+    while True:
+        sample = plan_sample(match, every=every, parallelism=parallelism)
+        total = summarise_match(workspace.spark, *sample)
+        if every == 1 or sum(total.n_left.values()) >= _LEAST_PRIOR_ROWS:
+            return compute_prior(total)
+        # A region or condition kept few of the rows that the files hold.
+        every = max(1, every // 16)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -198,7 +199,7 @@ def _build_task(
     given = inputs["table"]
     table, key = get_table(given), str(params.key)
     roles = table.roles.override(given.roles)
-    ids = listed[str(params.id_column)].cast(table.schema[key].type)
+    ids = _conform_ids(listed[str(params.id_column)], table.schema[key].type)
     layout = select_rows(
         table.read_layout(),
         region=given.region,
@@ -209,6 +210,17 @@ def _build_task(
     wanted = pa.table({"id": ids, LIST_ROW.name: listed[LIST_ROW.name]}).drop_null()
     plan = _cut(layout, workspace.n_cells, parallelism=workspace.parallelism)
     return _FindRows(layout, plan, key, _find_payload(inputs, params), wanted)
+
+
+def _conform_ids(ids: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return identifiers in the type of the key; what that cannot hold is null, and not found."""
+    if not pa.types.is_integer(kind):
+        return ids.cast(kind)
+    wide = ids.cast(pa.decimal128(38, 0))
+    bounds = np.iinfo(kind.to_pandas_dtype())
+    low, high = (pa.scalar(Decimal(int(end)), wide.type) for end in (bounds.min, bounds.max))
+    fits = pc.and_(pc.greater_equal(wide, low), pc.less_equal(wide, high))
+    return pc.if_else(fits, wide, pa.scalar(None, wide.type)).cast(kind)
 
 
 def _read_list(given: JobInput, params: IdJoinParams, workspace: Workspace) -> pa.Table:

@@ -214,6 +214,9 @@ def resolve_probability(
     """
     if given is None:
         return None
+    if limits.min_radius > 0:
+        msg = "`probability` needs all candidates within the radius; leave `min_radius` out."
+        raise ParameterError(msg)
     has_columns = any(side.ra_error and side.dec_error for side in sides)
     if not has_columns and not given.left_error and not given.right_error:
         msg = (
@@ -240,10 +243,10 @@ def resolve_probability(
     return given.model_copy(update={"density_radius": float(radius)})
 
 
-def to_chance_sample(limits: PairLimits, left: JobInput) -> ChanceSample:
-    """Return which left rows measure the matches by chance."""
+def to_chance_sample(limits: PairLimits, n_left: int) -> ChanceSample:
+    """Return which of so many left rows measure the matches by chance."""
     shift = max(_CHANCE_RADII * limits.radius, _MIN_CHANCE_SHIFT)
-    return ChanceSample(shift, max(1, round(get_table(left).n_rows / _CHANCE_ROWS)))
+    return ChanceSample(shift, max(1, round(n_left / _CHANCE_ROWS)))
 
 
 def to_probability(given: ProbabilityParams, prior: float) -> Probability:

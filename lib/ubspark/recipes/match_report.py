@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ubspark.catalogs.catalog import Catalog, CatalogLayout
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29
-from ubspark.crossmatch.broadcast import choose_plan
+from ubspark.crossmatch.broadcast import CutSource, choose_plan
 from ubspark.crossmatch.fast import SLOW_ARCSEC
 from ubspark.crossmatch.match import Match
 from ubspark.crossmatch.plan import CellPlan, estimate_reads
@@ -49,11 +49,13 @@ def summarise(match: Match, plan: CellPlan, written: WrittenRows) -> Summary:
         total += part
     n_left = sum(total.n_left.values()) + total.n_unusable
     n_matched = sum(total.n_matched.values())
+    # Read near right rows alone, the left side says nothing of all its rows.
+    is_cut = isinstance(match.left.source, CutSource)
     metrics = {
-        "left_rows": n_left,
+        "left_rows_read" if is_cut else "left_rows": n_left,
         "left_rows_without_position": total.n_unusable,
         "matched_rows": n_matched,
-        "match_fraction": n_matched / n_left if n_left else 0.0,
+        **({} if is_cut else {"match_fraction": n_matched / n_left if n_left else 0.0}),
         "right_rows_read": total.n_right_read,
         "cells": len(plan.cells),
         "tasks": plan.n_tasks,
@@ -73,15 +75,15 @@ def summarise(match: Match, plan: CellPlan, written: WrittenRows) -> Summary:
 def find_recommended_radius(total: MatchSummary) -> float:
     """Return the separation, arcsec, up to which most pairs are real.
 
-    The outer edge of the last bin, from the centre on, whose pairs are at least twice those
-    expected by chance; bins are joined from outside until each has some pairs.
+    Where, from the centre on, the pairs first are no longer twice those expected by chance, in
+    sums over five bins; all of the radius where chance gives nothing.
     """
     real = total.separations.astype(np.float64)
     chance = total.chance * total.chance_scale
     # Bins of few pairs say nothing: compare running sums over five.
     window = np.ones(5)
     real, chance = (np.convolve(values, window, mode="same") for values in (real, chance))
-    is_noise = real <= _REAL_OVER_CHANCE * chance
+    is_noise = (chance > 0) & (real <= _REAL_OVER_CHANCE * chance)
     first = int(np.argmax(is_noise)) if is_noise.any() else len(real)
     return float(total.edges_arcsec[first])
 
@@ -149,9 +151,9 @@ def list_epoch_warnings(match: Match) -> list[str]:
         return []
     warnings = []
     for name, side in (("left", match.left), ("right", match.right)):
-        if side.columns.pmra is None and side.columns.epoch not in (None, epoch):
-            own = side.columns.epoch
-            when = f"of {own}" if isinstance(own, float) else f"of the epochs in `{own}`"
+        own, common = side.columns.epoch, side.columns.common_epoch
+        if side.columns.pmra is None and own is not None and common != epoch:
+            when = f"of {common}" if common is not None else f"of the epochs in `{own}`"
             warnings.append(
                 f"The {name} catalog has no proper motions: its positions stay those {when} and "
                 f"are matched with the other side at {epoch}. Pairs of fast stars are lost; match "
@@ -227,6 +229,11 @@ def _tell(match: Match, total: MatchSummary) -> list[str]:
         f"radius. A row near several cells is read by each of them."
     )
     notes = [ring, *list_epoch_warnings(match)]
+    if isinstance(match.left.source, CutSource):
+        notes.append(
+            "The right side was held in memory and the left one read near it alone: the maps and "
+            "counts are of those left rows."
+        )
     if total.n_unusable:
         notes.append(f"{total.n_unusable} left rows have no usable position; they match nothing.")
     for name, n in (("left", total.n_left_repeated), ("right", total.n_right_repeated)):

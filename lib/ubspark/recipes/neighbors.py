@@ -121,12 +121,12 @@ def _pair_table(inputs: Mapping[str, JobInput], params: NeighborsParams) -> Pair
 def _build_match(inputs: Mapping[str, JobInput], params: NeighborsParams) -> Match:
     epoch = None if params.epoch == "none" else float(params.epoch)
     options = replace(_to_options(params), epoch=epoch)
-    chance = to_chance_sample(params, inputs["table"])
     table = _pair_table(inputs, params)
     left, right = (
         build_side(inputs["table"], columns, payload, epoch)
         for columns, payload in zip(table.columns, table.find_payload(options), strict=True)
     )
+    chance = to_chance_sample(params, int(left.source.n_rows.sum()))
     return Match(left, right, replace(options, chance=chance))
 
 

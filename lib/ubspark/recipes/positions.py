@@ -70,8 +70,9 @@ def to_position_columns(table: Catalog, roles: Mapping[str, str]) -> PositionCol
         parallax_factor=_compute_factor(table, known.get("parallax"), "parallax"),
         rv=known.get("rv"),
         rv_factor=_compute_factor(table, known.get("rv"), "rv"),
-        epoch=_find_epoch(table, known),
+        epoch=known.get("epoch") or known.epoch,
         epoch_is_mjd=_is_mjd(table, known),
+        common_epoch=_find_common_epoch(table, known),
         ra_error=known.get("ra_error"),
         dec_error=known.get("dec_error"),
         error_factor=_find_error_factor(table, known),
@@ -93,7 +94,7 @@ def compute_arcsec_factor(table: Catalog, column: str, unit: str | None) -> floa
         If the unit is not known, or is no angle.
     """
     table.schema.validate_columns([column], table=table.uri)
-    known = unit or table.schema[column].unit
+    known = table.schema[column].unit or unit
     if known is None:
         msg = (
             f"Column `{column}` of `{table.uri}` does not say its unit. Give it as "
@@ -132,12 +133,14 @@ def resolve_epoch(
             _read_constant_epoch(sides[str(epoch)], str(epoch)) if epoch in sides else float(epoch)
         )
     # auto
-    if left.epoch is None or right.epoch is None or left.epoch == right.epoch:
+    if left.epoch is None or right.epoch is None:
+        return None
+    if left.common_epoch is not None and left.common_epoch == right.common_epoch:
         return None
     if left.pmra is None and right.pmra is None:
         return None
     towards = left if left.pmra is None else right
-    return float(towards.epoch) if isinstance(towards.epoch, float) else None
+    return towards.common_epoch
 
 
 def compute_motion_bound(table: Catalog, columns: PositionColumns, epoch: float | None) -> float:
@@ -160,15 +163,14 @@ def compute_motion_bound(table: Catalog, columns: PositionColumns, epoch: float 
 _NUMERIC = frozenset(role.name for role in ROLES.values() if role.unit and role.name != "time")
 
 
-def _find_epoch(table: Catalog, known: CatalogRoles) -> str | float | None:
-    """Return the epoch of all rows, or the column that has it."""
+def _find_common_epoch(table: Catalog, known: CatalogRoles) -> float | None:
+    """Return the epoch that all rows share which have one."""
     column = known.get("epoch")
     if column is None:
         return known.epoch
     bounds = table.read_bounds(column)
-    is_constant = bounds is not None and bounds[0] == bounds[1] and not table.count_nulls(column)
-    if bounds is None or not is_constant:
-        return column
+    if bounds is None or bounds[0] != bounds[1]:
+        return None
     return float(to_julian_year(np.array(bounds[0]))) if _is_mjd(table, known) else bounds[0]
 
 
@@ -220,8 +222,8 @@ def _find_error_factor(table: Catalog, known: CatalogRoles) -> float:
 
 
 def _read_constant_epoch(side: PositionColumns, name: str) -> float:
-    if isinstance(side.epoch, float):
-        return side.epoch
+    if side.common_epoch is not None:
+        return side.common_epoch
     what = f"a column (`{side.epoch}`)" if side.epoch else "not known"
     msg = f"`params.epoch` is `{name}`, but the epoch of the {name} catalog is {what}. Give a year."
     raise ParameterError(msg)
