@@ -74,7 +74,7 @@ def test_other_result_ends_with_code_6(
     assert done.code == 6
     said = json.loads(done.out)
     assert said["verdict"] == "DIFFERENT"
-    assert [c["name"] for c in said["outputs"]["table"]["columns"]][0] == "dec"
+    assert said["outputs"]["table"]["columns"][0]["name"] == "dec"
     assert pq.read_table(said["differences"][0]).num_rows == 4
     assert len(list((home.path / "replays").iterdir())) == 1
     near = call("replay", "stars@v0", "--tolerance", "dec=1e-8")

@@ -26,6 +26,15 @@ _COMMANDS = (
     "doctor",
     "export",
     "verify-export",
+    "lineage",
+    "sync",
+    "replay",
+    "pin",
+    "unpin",
+    "pins",
+    "gc",
+    "archive",
+    "restore",
 )
 
 

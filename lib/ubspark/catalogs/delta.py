@@ -226,7 +226,7 @@ def open_table(uri: str, *, version: int | None = None, name: str | None = None)
             msg = f"Version {version} of table `{shown}` can no longer be read: {_shorten(error)}."
             raise InputMissingError(msg) from error
     metadata = table.metadata()
-    return TableVersion(
+    found = TableVersion(
         uri=uri,
         table_id=str(metadata.id),
         version=int(table.version()),
@@ -234,6 +234,23 @@ def open_table(uri: str, *, version: int | None = None, name: str | None = None)
         properties=dict(metadata.configuration),
         _table=table,
     )
+    if found.version != latest:
+        _validate_files(found, shown)
+    return found
+
+
+def _validate_files(table: TableVersion, shown: str) -> None:
+    """Refuse an old version whose local files were removed, by `ubspark gc` or by VACUUM."""
+    if "://" in table.uri:
+        return
+    places = (_locate(table.uri.rstrip("/"), path) for path in table._read_log("path"))
+    gone = next((place for place in places if not Path(place).is_file()), None)
+    if gone is not None:
+        msg = (
+            f"Version {table.version} of table `{shown}` was removed: its file "
+            f"`{Path(gone).name}` is gone. `ubspark restore` brings it back from an archive."
+        )
+        raise InputMissingError(msg)
 
 
 def read_history(uri: str) -> list[Commit]:

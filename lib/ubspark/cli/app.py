@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ubspark import __version__
-from ubspark.cli import doctor, export, jobs, tables
+from ubspark.cli import doctor, export, jobs, keeping, lineage, replay, tables
 from ubspark.cli.exits import run_command
 
 __all__ = ["app", "main"]
@@ -24,6 +24,15 @@ app.command()(tables.show)
 app.command()(tables.history)
 app.command()(export.export)
 app.command("verify-export")(export.verify)
+app.command()(lineage.lineage)
+app.command()(lineage.sync)
+app.command()(replay.replay)
+app.command()(keeping.pin)
+app.command()(keeping.unpin)
+app.command()(keeping.pins)
+app.command()(keeping.gc)
+app.command()(keeping.archive)
+app.command()(keeping.restore)
 app.command()(doctor.doctor)
 
 

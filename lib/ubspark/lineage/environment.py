@@ -10,6 +10,8 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ubspark import __version__
 
 __all__ = ["describe_code", "describe_environment"]
@@ -36,7 +38,7 @@ def describe_code() -> dict[str, Any]:
 
 @cache
 def describe_environment() -> dict[str, Any]:
-    """Return Python, packages, processor and image."""
+    """Return Python, packages, processor, linear algebra and image."""
     packages = {
         str(dist.metadata["Name"]).lower(): dist.version
         for dist in metadata.distributions()
@@ -46,6 +48,7 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _read_cpu(),
+        "blas": _read_blas(),
         "image": os.environ.get("UBSPARK_IMAGE"),
         "packages": dict(sorted(packages.items())),
     }
@@ -70,6 +73,12 @@ def _ask_git(folder: Path, *words: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.strip()
+
+
+def _read_blas() -> str:
+    built: Any = np.show_config(mode="dicts")
+    blas = built.get("Build Dependencies", {}).get("blas", {})
+    return f"{blas.get('name')} {blas.get('version')}"
 
 
 def _read_cpu() -> str:

@@ -8,9 +8,9 @@ from ubspark.errors import InputMissingError
 from ubspark.lineage.entities import Entity, Made, list_used
 from ubspark.lineage.ledger import Ledger
 
-__all__ = ["Link", "LineageGraph", "trace_down", "trace_up"]
+__all__ = ["LineageGraph", "Link", "trace_down", "trace_up"]
 
-LinkKind = Literal["used", "made_by", "follows"]
+LinkKind = Literal["used", "made_by", "follows", "part_of"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Link:
     ----------
     kind
         ``used``: a run read an entity; ``made_by``: a run made an entity; ``follows``: a version
-        holds the rows of the one before.
+        holds the rows of the one before; ``part_of``: files lie in a folder that a run made.
     source, target
         Key of an entity, or ``run:`` and the id of a run.
     role
@@ -48,6 +48,8 @@ class LineageGraph:
         Key of an entity to its commit or manifest.
     unresolved
         Key of an entity to why nobody can say where it came from.
+    foreign
+        Keys of tables that ubspark never wrote: their id and version say what they are.
     """
 
     root: Entity
@@ -56,6 +58,7 @@ class LineageGraph:
     made: dict[str, Made] = field(default_factory=dict)
     links: dict[Link, None] = field(default_factory=dict)
     unresolved: dict[str, str] = field(default_factory=dict)
+    foreign: dict[str, None] = field(default_factory=dict)
 
     @property
     def is_closed(self) -> bool:
@@ -82,8 +85,11 @@ def trace_up(ledger: Ledger, graph: LineageGraph, *, depth: int | None = None) -
             continue
         seen.add(entity.key)
         made = _resolve(ledger, graph, entity)
-        if made is None:
+        if made is None or entity.key in graph.foreign:
             continue
+        if made.entity.key != entity.key:
+            _add(graph, made.entity, made)
+            graph.links[Link("part_of", entity.key, made.entity.key)] = None
         before = ledger.find_before(made) if entity.kind == "delta" else None
         if before is not None and (not made.changed_data or made.adds_to_version):
             _add(graph, before.entity)
@@ -129,6 +135,9 @@ def _resolve(ledger: Ledger, graph: LineageGraph, entity: Entity) -> Made | None
         # Files and catalogs from elsewhere end the way up: their digest says what they are.
         return None
     graph.made[entity.key] = made
+    if entity.kind == "delta" and ledger.is_foreign(made.entity.uri):
+        graph.foreign[entity.key] = None
+        return made
     if made.run is None and made.changed_data:
         graph.unresolved[entity.key] = (
             f"`{entity.place}` was committed by another program ({made.operation})."

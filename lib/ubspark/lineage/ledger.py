@@ -109,6 +109,10 @@ class Ledger:
         ]
         return earlier[-1] if earlier else None
 
+    def is_foreign(self, uri: str) -> bool:
+        """Whether no commit of a table is ours."""
+        return all(made.run is None for made in self._read_here(uri))
+
     def find_uses(self, entity: Entity) -> Iterator[tuple[str, Made]]:
         """Yield what was made from an entity below the roots, with the role it had."""
         for made in self.all:

@@ -8,8 +8,9 @@ import json
 import logging
 import os
 import re
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -104,7 +105,8 @@ class Tracker:
 
     def start(self, spec: FrozenSpec, *, run_id: str, tags: Mapping[str, str]) -> None:
         """Create the MLflow run with its parameters and input tables."""
-        self._deliver("start", {"run": run_id, "spec": spec.to_json(), "tags": dict(tags)})
+        content = {"spec": spec.to_json(), "tags": dict(tags), "time_ms": _now()}
+        self._deliver("start", {"run": run_id, **content})
 
     def finish(
         self,
@@ -121,11 +123,40 @@ class Tracker:
             {
                 "run": run_id,
                 "status": status,
+                "time_ms": _now(),
                 "metrics": dict(metrics),
                 "outputs": {name: output.to_json() for name, output in outputs.items()},
                 "artifacts": str(artifacts),
             },
         )
+
+    def redeliver(self, run_id: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Send the messages of one run, adding to what the store has of it already.
+
+        Raises
+        ------
+        Exception
+            Of whatever kind the store raises.
+        """
+        client = self._open()
+        if self.mlflow_run is None:
+            self.mlflow_run = _find_run(client, run_id)
+        for message in messages:
+            self._send(message)
+
+    def list_runs(self) -> set[str]:
+        """Return the ids of our runs that the store has to their end."""
+        return _list_runs(self._open())
+
+    def set_tag(self, key: str, value: str) -> bool:
+        """Set a tag of the run; False where the store does not take it."""
+        try:
+            if self.mlflow_run is not None:
+                self._open().set_tag(self.mlflow_run, _to_key(key), _clip(value, _MAX_TAG))
+        # As in `_deliver`.
+        except Exception:
+            return False
+        return self.mlflow_run is not None
 
     def _deliver(self, event: str, content: dict[str, Any]) -> None:
         """Send one event to the store; spool it, and those that wait before it, on failure."""
@@ -134,6 +165,8 @@ class Tracker:
             while self._waiting:
                 self._send(self._waiting[0])
                 self._waiting.pop(0)
+            # What an earlier event of this run left there has been delivered with this one.
+            (self._spool / f"{content['run']}.json").unlink(missing_ok=True)
         # Whatever goes wrong in a tracking store is no reason to lose a run.
         except Exception as error:
             self._spool.mkdir(parents=True, exist_ok=True)
@@ -145,7 +178,7 @@ class Tracker:
                 stacklevel=3,
             )
 
-    def _send(self, message: Mapping[str, Any]) -> None:
+    def _open(self) -> Any:
         os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         # MLflow's own patience is minutes per call.
@@ -156,7 +189,10 @@ class Tracker:
         from mlflow import MlflowClient
 
         # Left open, MLflow would ask the Spark session for the registry, which may be dead.
-        client = MlflowClient(self._tracking_uri, registry_uri=self._tracking_uri)
+        return MlflowClient(self._tracking_uri, registry_uri=self._tracking_uri)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        client = self._open()
         if message["event"] == "start":
             self._create_run(client, message)
         elif self.mlflow_run is not None:
@@ -170,7 +206,8 @@ class Tracker:
             experiment = self._find_experiment(client, spec["job"])
             name = f"{spec['job']}-{message['run'][-8:]}"
             tags = {_to_key(key): _clip(value, _MAX_TAG) for key, value in tags.items()}
-            run = client.create_run(experiment, run_name=name, tags=tags)
+            began = message.get("time_ms")
+            run = client.create_run(experiment, start_time=began, run_name=name, tags=tags)
             self.mlflow_run = str(run.info.run_id)
         for key, value in _flatten(spec["params"]).items():
             client.log_param(self.mlflow_run, _to_key(key), _clip(value, _MAX_PARAM))
@@ -200,7 +237,32 @@ def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:
         client.log_inputs(run, datasets)
     if Path(message["artifacts"]).is_dir():
         client.log_artifacts(run, message["artifacts"])
-    client.set_terminated(run, message["status"])
+    client.set_terminated(run, message["status"], end_time=message.get("time_ms"))
+
+
+def _find_run(client: Any, run_id: str) -> str | None:
+    """Return the MLflow run of one of ours, None if the store has none."""
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    known = f"tags.`ubspark.run_id` = '{run_id}'"
+    runs = client.search_runs(experiments, filter_string=known, max_results=1)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _list_runs(client: Any) -> set[str]:
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    found: set[str] = set()
+    token = None
+    while True:
+        runs = client.search_runs(experiments, max_results=1000, page_token=token)
+        ended = (run for run in runs if run.info.end_time is not None)
+        found |= {str(run.data.tags.get("ubspark.run_id")) for run in ended}
+        token = runs.token
+        if not token:
+            return found
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _to_dataset(name: str, record: Mapping[str, Any], *, context: str = "input") -> Any:

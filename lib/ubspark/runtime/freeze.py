@@ -318,7 +318,7 @@ def _naming(key: str) -> Iterator[None]:
 
 
 def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
-    if isinstance(opened.source, HatsSource):
+    if opened.source is not None:
         options: dict[str, Any] = {"format": opened.source.format, **given.options}
         chosen = {
             "columns": opened.columns and list(opened.columns),
@@ -329,10 +329,11 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
             "pm_includes_cos_dec": given.pm_includes_cos_dec,
         }
         options |= {key: value for key, value in chosen.items() if value not in (None, {})}
-        catalog = opened.source.catalog
-        return CatalogInput(catalog.uri, catalog.digest, catalog.n_files, catalog.n_bytes, options)
-    if opened.source is not None:
-        options = {"format": opened.source.format, **given.options}
+        if isinstance(opened.source, HatsSource):
+            catalog = opened.source.catalog
+            return CatalogInput(
+                catalog.uri, catalog.digest, catalog.n_files, catalog.n_bytes, options
+            )
         manifest = compute_manifest(opened.source.files)
         return FileInput(str(Path(opened.source.path).absolute()), manifest, options)
     table = opened.table

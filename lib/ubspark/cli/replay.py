@@ -1,0 +1,120 @@
+"""The ``replay`` command: run it again and say whether the same comes out."""
+
+import shutil
+import sys
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from ubspark.cli.output import print_json, print_table
+from ubspark.errors import ParameterError
+from ubspark.lineage.comparison import Tolerance
+from ubspark.runtime.home import Home
+from ubspark.runtime.places import open_ledger
+from ubspark.runtime.progress import tell
+from ubspark.runtime.replay import (
+    Replay,
+    create_sandbox,
+    find_original,
+    prepare_replay,
+)
+from ubspark.runtime.replay import replay as run_again
+
+__all__ = ["replay"]
+
+#: Exit code of a replay in which something else came out.
+_DIFFERENT = 6
+
+
+def replay(
+    what: Annotated[
+        str, typer.Argument(metavar="RUN|TABLE@vN", help="A run, or a table or folder it made.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="resources.KEY=VALUE", help="Other resources than then."),
+    ] = None,
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=NUMBER", help="How far numbers of a column may lie apart."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what has changed since; run nothing.")
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Accepted for clearness: the result is always compared."),
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the outputs of the replay.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run the frozen spec of a run again on the same input versions, and compare.
+
+    Ends in EXACT, EQUIVALENT (within the tolerance of each column) or DIFFERENT (exit code 6).
+    The outputs go to a folder of their own, which is removed unless they differ.
+
+    Example: ubspark replay hip_x_gaia@v0
+    """
+    _ = verify
+    home = Home.find()
+    ledger = open_ledger(home)
+    original = find_original(what, home, ledger)
+    sandbox = create_sandbox(home)
+    config, changes = prepare_replay(
+        original, home, ledger, sandbox=sandbox, resources=_read_resources(settings)
+    )
+    for change in changes:
+        tell(f"changed: {change}")
+    if check:
+        if json:
+            print_json({"replay_of": original.run_id, "changes": changes})
+        return
+    done = run_again(original, config, changes, home=home, tolerances=_read_tolerances(tolerance))
+    if done.verdict == "EXACT" and not keep:
+        shutil.rmtree(sandbox, ignore_errors=True)
+    _print(done, json=json)
+    if done.verdict == "DIFFERENT":
+        raise typer.Exit(_DIFFERENT)
+
+
+def _print(done: Replay, *, json: bool) -> None:
+    if json:
+        print_json(done.to_json())
+        return
+    for name, found in done.outputs.items():
+        tell(f"{name}: {found.verdict}, {found.n_original:,} rows then, {found.n_replay:,} now")
+    rows = [
+        (name, c.name, c.reason, c.n_rows, c.largest, c.tolerance)
+        for name, found in done.outputs.items()
+        for c in found.columns
+    ]
+    if rows:
+        print_table(("output", "column", "differs in", "rows", "by at most", "allowed"), rows)
+    for path in done.differences:
+        tell(f"rows that differ: {path}")
+    tell(f"run: {done.record.run_id}, replay of {done.original.run_id}")
+    sys.stdout.write(f"{done.verdict}\n")
+
+
+def _read_resources(settings: list[str] | None) -> dict[str, Any]:
+    found = {}
+    for text in settings or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.startswith("resources."):
+            msg = f"`--set` of a replay takes `resources.KEY=VALUE`, got {text!r}."
+            raise ParameterError(msg)
+        found[key.removeprefix("resources.")] = yaml.safe_load(value)
+    return found
+
+
+def _read_tolerances(given: list[str] | None) -> dict[str, Tolerance]:
+    found = {}
+    for text in given or ():
+        column, _, number = text.rpartition("=")
+        try:
+            found[column] = Tolerance(absolute=float(number))
+        except ValueError as error:
+            msg = f"`--tolerance` takes COLUMN=NUMBER, got {text!r}."
+            raise ParameterError(msg) from error
+    return found

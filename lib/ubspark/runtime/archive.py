@@ -1,0 +1,185 @@
+"""Copying a table version to a safe place, and bringing it back.
+
+An archive is a Delta table itself: the log up to the version, and the files of that version. It
+has the id of its table, so lineage and replay find it where it lies.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ubspark.catalogs.delta import is_delta_table, open_table, read_history
+from ubspark.catalogs.digests import ContentDigest, compute_digest
+from ubspark.catalogs.log_files import LOG_FOLDER, list_version_files, read_log
+from ubspark.errors import ConflictError, InputMissingError, SourceError, UbsparkError
+from ubspark.lineage.entities import Entity
+
+__all__ = ["Archived", "archive_version", "restore_version"]
+
+_MANIFEST = "ubspark-archive.json"
+
+
+@dataclass(frozen=True)
+class Archived:
+    """An archive, or what was brought back from one."""
+
+    folder: Path
+    uri: str
+    version: int
+    digest: str
+    n_files: int
+
+
+class ArchiveDamagedError(UbsparkError):
+    """A copy does not hold what it should."""
+
+    exit_code = 6
+
+
+def archive_version(entity: Entity, target: Path) -> Archived:
+    """Copy a version into a new folder, and check the copy by its content digest.
+
+    Raises
+    ------
+    ConflictError
+        If the folder is not empty.
+    InputMissingError
+        If the version cannot be read any more.
+    ArchiveDamagedError
+        If the copy does not have the digest of the version.
+    """
+    if target.exists() and any(target.iterdir()):
+        msg = f"`{target}` is not empty; choose another folder for the archive."
+        raise ConflictError(msg)
+    source, version = Path(entity.uri), int(entity.version or 0)
+    log = read_log(source)
+    files = sorted(list_version_files(log)[version])
+    if not all(entry.is_relative for entry in log):
+        msg = f"`{source}` holds files of other tables; copy it with `ubspark ingest` first."
+        raise SourceError(msg)
+    _validate_there(source, files, entity)
+    (target / LOG_FOLDER).mkdir(parents=True)
+    sums = {name: _copy(source / name, target / name) for name in files}
+    for entry in log[: version + 1]:
+        shutil.copy2(entry.path, target / LOG_FOLDER / entry.path.name)
+    digest = _validate_copy(entity, target)
+    content = {
+        "ubspark_archive": 1,
+        "uri": entity.uri,
+        "table_id": entity.identity,
+        "version": version,
+        "digest": digest,
+        "files": sums,
+    }
+    (target / _MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return Archived(target, entity.uri, version, digest, len(files))
+
+
+def restore_version(folder: Path, target: Path | None = None) -> Archived:
+    """Put the files of an archive back where the table lacks them, or make the table anew.
+
+    Parameters
+    ----------
+    target
+        Another place for the table, where the old one is not wanted.
+
+    Raises
+    ------
+    ConflictError
+        If another table is in its place.
+    ArchiveDamagedError
+        If a file of the archive is not what was archived.
+    """
+    content = _read_manifest(folder)
+    place = Path(content["uri"]) if target is None else target
+    for name, digest in content["files"].items():
+        if _compute_sha256(folder / name) != digest:
+            msg = f"The file `{name}` of the archive `{folder}` is not what was archived."
+            raise ArchiveDamagedError(msg)
+    _validate_target(place, str(content["table_id"]))
+    missing = [name for name in content["files"] if not (place / name).exists()]
+    for name in missing:
+        _copy(folder / name, place / name)
+    if not is_delta_table(str(place)):
+        shutil.copytree(folder / LOG_FOLDER, place / LOG_FOLDER, dirs_exist_ok=True)
+    return Archived(folder, str(place), content["version"], content["digest"], len(missing))
+
+
+def _validate_target(place: Path, table_id: str) -> None:
+    if is_delta_table(str(place)):
+        if open_table(str(place)).table_id == table_id:
+            return
+    elif not place.exists() or not any(place.iterdir()):
+        return
+    msg = f"`{place}` is not the table of this archive; name another place with `--to`."
+    raise ConflictError(msg)
+
+
+def _validate_there(source: Path, files: list[str], entity: Entity) -> None:
+    gone = [name for name in files if not (source / name).is_file()]
+    if gone:
+        msg = f"`{entity.place}` was removed; {len(gone)} of its {len(files)} files are gone."
+        raise InputMissingError(msg)
+
+
+def _validate_copy(entity: Entity, target: Path) -> str:
+    """Return the content digest of a copy that is the same as that of the original."""
+    version = int(entity.version or 0)
+    found, wanted = (_digest(place, version) for place in (str(target), entity.uri))
+    stated = [
+        _get_stated(commit) for commit in read_history(entity.uri) if commit.version == version
+    ]
+    if found != wanted or any(digest not in (None, found) for digest in stated):
+        msg = f"The copy in `{target}` does not hold the rows of `{entity.place}`."
+        raise ArchiveDamagedError(msg)
+    return found
+
+
+def _get_stated(commit: Any) -> str | None:
+    """Return the digest that the commit states of the whole version, if it does."""
+    record = commit.record or {}
+    if "spec" not in record or record["spec"]["outputs"][record["output"]]["mode"] == "append":
+        return None
+    return str(record["digest"])
+
+
+def _digest(uri: str, version: int) -> str:
+    table = open_table(uri, version=version)
+    digest = ContentDigest.empty(table.schema.to_arrow())
+    for batch in table.to_dataset().to_batches():
+        digest = digest + compute_digest(batch)
+    return str(digest)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / _MANIFEST
+    if not path.is_file():
+        msg = f"`{folder}` is no archive of ubspark: it has no `{_MANIFEST}`."
+        raise InputMissingError(msg)
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        msg = f"`{path}` is damaged."
+        raise SourceError(msg) from error
+    return content
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy a file by way of a part file; return its SHA-256."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".part-{target.name}")
+    shutil.copy2(source, part)
+    part.replace(target)
+    return _compute_sha256(target)
+
+
+def _compute_sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        msg = f"The file `{path}` cannot be read: {error.strerror}."
+        raise InputMissingError(msg) from error

@@ -1,0 +1,172 @@
+"""What of a home's tables can go: files that no log ever named, and versions nobody needs."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ubspark.catalogs.log_files import find_named_files, list_version_files, read_log
+from ubspark.errors import UbsparkError
+from ubspark.lineage.entities import Made
+from ubspark.lineage.graph import LineageGraph, trace_up
+from ubspark.lineage.ledger import Ledger
+from ubspark.runtime.home import Home
+from ubspark.runtime.pins import read_pins
+from ubspark.runtime.places import list_roots, list_written
+from ubspark.runtime.records import iterate_records
+
+__all__ = ["Cleanup", "Keeping", "Removal", "plan_cleanup", "remove"]
+
+#: A file or version that is younger may belong to somebody who works right now.
+_DAY_SECONDS = 86_400
+#: How the names of our own files begin.
+_OURS = ("part-", ".part-", ".ubspark-")
+
+
+@dataclass(frozen=True)
+class Removal:
+    """A file that can go."""
+
+    path: Path
+    n_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """A table version that stays, or a table that is not touched, and why."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cleanup:
+    """What a cleanup would remove and keep."""
+
+    removals: tuple[Removal, ...]
+    kept: tuple[Keeping, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the files that can go."""
+        return sum(removal.n_bytes for removal in self.removals)
+
+
+def plan_cleanup(home: Home, *, versions: bool = False, now: float | None = None) -> Cleanup:
+    """Find what can go from the tables of a home; nothing is removed.
+
+    Parameters
+    ----------
+    versions
+        Look for versions that nobody needs too, not only for files that no log ever named.
+    now
+        Unix time, s; the present by default.
+
+    Raises
+    ------
+    UbsparkError
+        If the pins cannot be read.
+    """
+    moment = time.time() if now is None else now
+    ledger = Ledger(list_roots(home))
+    reasons = _find_needed(ledger, home, moment)
+    live = dict(_find_live(home))
+    removals: list[Removal] = []
+    kept: list[Keeping] = []
+    for uri in sorted({made.entity.uri for made in ledger.all if made.entity.kind == "delta"}):
+        if uri in live:
+            kept.append(Keeping(uri, f"run {live[uri]} is writing to it"))
+            continue
+        if home.warehouse.absolute() not in Path(uri).parents or ledger.is_foreign(uri):
+            kept.append(Keeping(uri, "not a table of this home's warehouse that ubspark made"))
+            continue
+        table = ledger.read_table(uri)
+        try:
+            removals += _plan_table(table, reasons if versions else None, moment)
+        except UbsparkError as error:
+            kept.append(Keeping(uri, str(error)))
+            continue
+        if versions:
+            listed = ((made.entity.place, reasons.get(made.entity.key)) for made in table)
+            kept += [Keeping(place, reason) for place, reason in listed if reason is not None]
+    kept += [Keeping(place, reason) for place, reason in ledger.damaged.items()]
+    return Cleanup(tuple(removals), tuple(kept))
+
+
+def remove(cleanup: Cleanup) -> int:
+    """Remove the files of a plan; return how many were still there."""
+    n_removed = 0
+    for removal in cleanup.removals:
+        if removal.path.is_file():
+            removal.path.unlink()
+            n_removed += 1
+    return n_removed
+
+
+def _find_needed(ledger: Ledger, home: Home, now: float) -> dict[str, str]:
+    """Return the keys of the versions that stay, with the reason."""
+    by_uri: dict[str, list[Made]] = {}
+    for made in ledger.all:
+        by_uri.setdefault(made.entity.uri, []).append(made)
+    needed = {pin.key: f"pinned by {pin.user}: {pin.reason}" for pin in read_pins(home)}
+    for table in by_uri.values():
+        needed.setdefault(table[-1].entity.key, "newest version")
+        for made in table:
+            if made.timestamp_ms is None or now - made.timestamp_ms / 1000 < _DAY_SECONDS:
+                needed.setdefault(made.entity.key, "younger than a day")
+    for made in ledger.all:
+        if made.entity.key in needed:
+            graph = trace_up(ledger, LineageGraph(made.entity))
+            for key, entity in graph.entities.items():
+                if entity.kind == "delta":
+                    needed.setdefault(key, f"{made.entity.name}, which stays, was made from it")
+    return needed
+
+
+def _find_live(home: Home) -> Iterator[tuple[str, str]]:
+    """Yield the places that a run writes to now, with the run."""
+    for record in iterate_records(home.runs):
+        if record.phase == "EXECUTING" and not record.is_lost:
+            yield from ((str(place), record.run_id) for place in list_written(record.folder))
+
+
+def _plan_table(
+    table: tuple[Made, ...], needed: Mapping[str, str] | None, now: float
+) -> Iterator[Removal]:
+    """Yield what can go from one table; None for ``needed`` keeps all its versions."""
+    folder = Path(table[0].entity.uri)
+    log = read_log(folder)
+    if not all(entry.is_relative for entry in log):
+        return
+    named = find_named_files(log)
+    unneeded: Mapping[str, str] = {}
+    if needed is not None:
+        unneeded = _find_unneeded(table, needed, list_version_files(log))
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name.startswith("_delta_log/") or not path.name.startswith(_OURS) or not path.is_file():
+            continue
+        facts = path.stat()
+        if now - facts.st_mtime < _DAY_SECONDS:
+            continue
+        if name not in named:
+            yield Removal(path, facts.st_size, "no version of the table ever named it")
+        elif name in unneeded:
+            yield Removal(path, facts.st_size, unneeded[name])
+
+
+def _find_unneeded(
+    table: tuple[Made, ...], needed: Mapping[str, str], files: Mapping[int, frozenset[str]]
+) -> dict[str, str]:
+    """Return the files of which no version that stays consists."""
+    kept: set[str] = set()
+    going: dict[str, str] = {}
+    for made in table:
+        listed = files[made.entity.version or 0]
+        if made.entity.key in needed:
+            kept |= listed
+        else:
+            reason = f"only of versions that nobody needs, such as {made.entity.name}"
+            going |= {name: reason for name in listed if name not in going}
+    return {name: reason for name, reason in going.items() if name not in kept}

@@ -1,0 +1,91 @@
+"""Table versions that must stay, with the reason: a list in the home."""
+
+import getpass
+import json
+import time
+from dataclasses import asdict, dataclass
+
+from ubspark.errors import InputMissingError, ParameterError, SourceError
+from ubspark.lineage.entities import Entity
+from ubspark.runtime.home import Home
+
+__all__ = ["Pin", "add_pin", "read_pins", "remove_pin"]
+
+_FILE = "pins.json"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A version that must stay readable."""
+
+    uri: str
+    table_id: str
+    version: int
+    reason: str
+    user: str
+    time: float
+
+    @property
+    def key(self) -> str:
+        """The key of the pinned entity."""
+        return f"{self.table_id}@v{self.version}"
+
+
+def read_pins(home: Home) -> list[Pin]:
+    """Return the pins of a home, the oldest first.
+
+    Raises
+    ------
+    SourceError
+        If the list is damaged: then nothing may be removed.
+    """
+    path = home.path / _FILE
+    if not path.is_file():
+        return []
+    try:
+        return [Pin(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        msg = f"The list of pins `{path}` cannot be read; mend it before anything is removed."
+        raise SourceError(msg) from error
+
+
+def add_pin(home: Home, entity: Entity, reason: str) -> Pin:
+    """Pin a version; one that is pinned already gets the new reason.
+
+    Raises
+    ------
+    ParameterError
+        If there is no reason, or the entity is no table version.
+    """
+    if entity.version is None or not reason.strip():
+        msg = "A pin needs a table version and a `--reason`, such as the DOI that cites it."
+        raise ParameterError(msg)
+    pin = Pin(entity.uri, entity.identity, entity.version, reason, getpass.getuser(), time.time())
+    home.validate_writable()
+    with home.lock("pins"):
+        _write(home, [*(p for p in read_pins(home) if p.key != pin.key), pin])
+    return pin
+
+
+def remove_pin(home: Home, entity: Entity) -> Pin:
+    """Remove the pin of a version, and return it.
+
+    Raises
+    ------
+    InputMissingError
+        If it is not pinned.
+    """
+    with home.lock("pins"):
+        pins = read_pins(home)
+        found = [pin for pin in pins if pin.key == entity.key]
+        if not found:
+            msg = f"`{entity.place}` is not pinned."
+            raise InputMissingError(msg)
+        _write(home, [pin for pin in pins if pin.key != entity.key])
+    return found[0]
+
+
+def _write(home: Home, pins: list[Pin]) -> None:
+    part = home.path / f"{_FILE}.part"
+    part.write_text(json.dumps([asdict(pin) for pin in pins], indent=1), encoding="utf-8")
+    part.replace(home.path / _FILE)

@@ -1,0 +1,239 @@
+"""Running the frozen spec of a run again, and saying whether the same comes out."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from ubspark.errors import InputMissingError, ParameterError
+from ubspark.lineage.comparison import Comparison, Tolerance, Verdict
+from ubspark.lineage.entities import Made
+from ubspark.lineage.environment import describe_code, describe_environment
+from ubspark.lineage.ledger import Ledger
+from ubspark.runtime.config import JobConfig
+from ubspark.runtime.freeze import prepare_job
+from ubspark.runtime.home import Home
+from ubspark.runtime.places import find_entity
+from ubspark.runtime.records import RunRecord, create_run_id
+from ubspark.runtime.recovery import create_tracker
+from ubspark.runtime.run_job import run_job
+from ubspark.runtime.thaw import thaw, validate_files, validate_tables
+from ubspark.runtime.verdicts import compare_outputs, find_worst
+
+__all__ = [
+    "Original",
+    "Replay",
+    "create_sandbox",
+    "find_original",
+    "prepare_replay",
+    "replay",
+]
+
+#: Packages that decide numbers; others are counted.
+_DECISIVE = ("numpy", "numba", "scipy", "pyarrow", "pyspark", "delta-spark", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Original:
+    """A run to be replayed: what it made, and the spec in its commits."""
+
+    run_id: str
+    outputs: Mapping[str, Made]
+    spec: Mapping[str, Any]
+    code: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A run that was run again.
+
+    Attributes
+    ----------
+    outputs
+        Name to comparison.
+    changes
+        Sentences about what is not as it was: code, environment.
+    differences
+        Files with rows that differ.
+    """
+
+    original: Original
+    record: RunRecord
+    verdict: Verdict
+    outputs: Mapping[str, Comparison]
+    changes: Sequence[str]
+    differences: Sequence[Path]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for records."""
+        return {
+            "replay_of": self.original.run_id,
+            "run": self.record.run_id,
+            "verdict": self.verdict,
+            "outputs": {name: found.to_json() for name, found in self.outputs.items()},
+            "changes": list(self.changes),
+            "differences": [str(path) for path in self.differences],
+        }
+
+
+def find_original(what: str, home: Home, ledger: Ledger) -> Original:
+    """Return the run that a user names by its id, or by a table version or folder it made.
+
+    Raises
+    ------
+    InputMissingError
+        If no commit is known of it.
+    """
+    made = ledger.find_runs(what) or _find_makers(what, home, ledger)
+    first = made[0]
+    record = first.record or {}
+    outputs = {part.output: part for part in made}
+    return Original(str(first.run), outputs, first.spec, record.get("code", {}))
+
+
+def prepare_replay(
+    original: Original,
+    home: Home,
+    ledger: Ledger,
+    *,
+    sandbox: Path,
+    resources: Mapping[str, Any] | None = None,
+) -> tuple[JobConfig, list[str]]:
+    """Return the job to run, and what has changed since the run.
+
+    Raises
+    ------
+    InputMissingError
+        If an input is not there as the run read it.
+    """
+    spec = original.spec
+    validate_tables(spec, ledger)
+    tags = {"ubspark.replay_of": original.run_id}
+    config = thaw(spec, ledger=ledger, sandbox=sandbox, resources=resources or {}, tags=tags)
+    with tempfile.TemporaryDirectory(prefix="ubspark-") as scratch:
+        now = prepare_job(config, home, scratch=Path(scratch)).spec.to_json()
+    _validate_identities(spec, now)
+    return config, [*_list_code(original, now), *_list_environment(original, home)]
+
+
+def replay(
+    original: Original,
+    config: JobConfig,
+    changes: Sequence[str],
+    *,
+    home: Home,
+    spark: SparkSession | None = None,
+    tolerances: Mapping[str, Tolerance] | None = None,
+) -> Replay:
+    """Run a prepared replay and compare what comes out.
+
+    The replay is a run of its own, with a record that holds ``replay.json`` and, where rows
+    differ, some of them.
+
+    Parameters
+    ----------
+    tolerances
+        Column to tolerance, which win over those of the job.
+    """
+    record = run_job(config, home=home, spark=spark, force=True).record
+    outputs = compare_outputs(original.outputs, record.outputs, tolerances or {})
+    paths = []
+    for name, found in outputs.items():
+        if found.rows is not None and found.rows.num_rows:
+            paths.append(record.folder / f"differences-{name}.parquet")
+            pq.write_table(found.rows, paths[-1])
+    done = Replay(original, record, find_worst(outputs), outputs, changes, paths)
+    here = _describe_machine(describe_environment())
+    known = _read_environment(original, home)
+    there = _describe_machine(known) if known else None
+    content = {**done.to_json(), "machine": here, "machine_of_original": there}
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    (record.folder / "replay.json").write_text(text, encoding="utf-8")
+    create_tracker(home, record.mlflow_run).set_tag("ubspark.replay_verdict", done.verdict)
+    return done
+
+
+def create_sandbox(home: Home) -> Path:
+    """Return a folder for the outputs of one replay; nothing is made yet."""
+    return home.path / "replays" / create_run_id()
+
+
+def _find_makers(what: str, home: Home, ledger: Ledger) -> list[Made]:
+    """Return everything made by the run behind a table version or folder."""
+    if "/" not in what and (home.runs / what).is_dir():
+        msg = f"Run {what} committed nothing that is still there, so there is nothing to compare."
+        raise InputMissingError(msg)
+    made: Made | None = ledger.find(find_entity(what, home, ledger))
+    while made is not None and not made.changed_data:
+        made = ledger.find_before(made)
+    if made is None or made.run is None:
+        msg = f"`{what}` was not made by a run of ubspark, so it cannot be replayed."
+        raise InputMissingError(msg)
+    run = made.run
+    beside = [other for other in ledger.find_runs(run) if other.output != made.output]
+    return [made, *beside]
+
+
+def _validate_identities(spec: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse inputs that would be read as something else now."""
+    validate_files(spec, now)
+    for name, entry in spec["inputs"].items():
+        found = now["inputs"][name]
+        if found.get("digest") != entry.get("digest"):
+            msg = (
+                f"`inputs.{name}`: the catalog `{entry['uri']}` has changed since the run; the "
+                f"digest of its files is {found.get('digest')}, and was {entry.get('digest')}."
+            )
+            raise InputMissingError(msg)
+        if found["options"] != entry["options"]:
+            msg = f"`inputs.{name}` cannot be read as it was: its options would be others."
+            raise ParameterError(msg)
+
+
+def _list_code(original: Original, now: Mapping[str, Any]) -> list[str]:
+    """Return what of the code and of the spec it freezes is not as it was."""
+    spec, code, found = original.spec, original.code, describe_code()
+    if code.get("sha256") == found["sha256"]:
+        return []
+    was, new = (str(c.get("git") or c.get("version"))[:12] for c in (code, found))
+    changes = [f"The code has changed: {new} (sha256 {found['sha256'][:12]}) instead of {was}."]
+    if spec["job_version"] != now["job_version"]:
+        versions = f"{now['job_version']} instead of {spec['job_version']}"
+        changes.append(f"The job {spec['job']} has version {versions}: other results are expected.")
+    if spec["params"] != now["params"]:
+        names = [k for k in now["params"] if now["params"][k] != spec["params"].get(k)]
+        changes.append(f"Parameters that the run did not have: {', '.join(names)}.")
+    return changes
+
+
+def _list_environment(original: Original, home: Home) -> list[str]:
+    """Return what of the surroundings is not as it was."""
+    was, now = _read_environment(original, home), describe_environment()
+    if was is None:
+        return ["The environment of the run is not known: its folder is not in this home."]
+    names = ("python", "cpu", "blas", "image")
+    pairs = [(name, was.get(name), now.get(name)) for name in names]
+    packages = was.get("packages", {})
+    pairs += [(name, packages.get(name), now["packages"].get(name)) for name in _DECISIVE]
+    changes = [f"{name} is {b}, and was {a}." for name, a, b in pairs if a != b]
+    others = {k for k in {*packages, *now["packages"]} if packages.get(k) != now["packages"].get(k)}
+    others -= set(_DECISIVE)
+    return [*changes, f"{len(others)} other packages differ."] if others else changes
+
+
+def _read_environment(original: Original, home: Home) -> dict[str, Any] | None:
+    path = home.runs / original.run_id / "environment.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _describe_machine(environment: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: environment.get(name) for name in ("cpu", "blas", "platform", "python")}

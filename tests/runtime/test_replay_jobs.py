@@ -1,0 +1,189 @@
+"""Every job is replayed EXACT, cut in another way, and everything it made resolves.
+
+A job that is added to `RECIPES` must add itself to `JOBS` here.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from ubspark.lineage.audit import audit
+from ubspark.lineage.graph import LineageGraph, trace_up
+from ubspark.recipes import RECIPES
+from ubspark.runtime.config import parse_job
+from ubspark.runtime.home import Home
+from ubspark.runtime.places import find_entity, open_ledger
+from ubspark.runtime.replay import create_sandbox, find_original, prepare_replay, replay
+from ubspark.runtime.run_job import run_job
+from ubspark.sky.healpix import compute_healpix_29
+
+pytestmark = pytest.mark.spark
+
+N = 60
+CURVE_ROLES = {"id": "id", "ra": "ra", "dec": "dec", "time": "t", "flux": "mag"}
+#: Output to job, inputs and parameters; a folder begins with ``./``. In the order they are made.
+JOBS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "ours": ("ingest", {"source": {"path": "ours.parquet"}}, {"roles": {"id": "id"}}),
+    "theirs": ("ingest", {"source": {"path": "theirs.parquet"}}, {"roles": {"id": "id"}}),
+    "pairs": (
+        "crossmatch",
+        {"left": {"table": "ours"}, "right": {"table": "theirs"}},
+        {"radius": "4 arcsec", "select": "all", "how": "outer"},
+    ),
+    "some": (
+        "crossmatch",
+        {
+            "left": {"table": "ours", "region": "cone 0 0 2 deg"},
+            "right": {"path": "theirs.parquet", "roles": {"id": "id"}, "where": "mag < 16"},
+        },
+        {"radius": "4 arcsec"},
+    ),
+    "near": ("neighbors", {"table": {"table": "ours"}}, {"radius": "1 deg"}),
+    "several": (
+        "multimatch",
+        {"anchor": {"table": "ours"}, "theirs": {"table": "theirs"}},
+        {"radius": "4 arcsec"},
+    ),
+    "listed": (
+        "idjoin",
+        {"ids": {"path": "list.csv"}, "table": {"table": "ours"}},
+        {"id_column": "star"},
+    ),
+    "features": (
+        "features",
+        {"lightcurves": {"table": "curves"}},
+        {"bands": ["V"], "is_magnitude": True},
+    ),
+    "periods": (
+        "periodograms",
+        {"lightcurves": {"table": "curves"}},
+        {"bands": ["V"], "is_magnitude": True, "fmin": 0.2, "fmax": 2.0},
+    ),
+    "./model": (
+        "train",
+        {"features": {"table": "features"}, "labels": {"table": "labels"}},
+        {"folds": 3, "shuffles": 0, "estimator": "replay_estimator:make_estimator"},
+    ),
+    "scores": ("classify", {"features": {"table": "features"}}, {"model": "./model"}),
+    "./files": ("export", {"table": {"table": "pairs"}}, {"format": "parquet"}),
+}
+
+
+def make_estimator() -> Any:
+    """Return a classifier that is quick to train."""
+    from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped]
+
+    return HistGradientBoostingClassifier(max_iter=5, class_weight="balanced", random_state=1)
+
+
+@pytest.fixture(scope="module")
+def every_home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home in which every job has run in one piece."""
+    import sys
+
+    sys.modules["replay_estimator"] = sys.modules[__name__]
+    folder = tmp_path_factory.mktemp("every")
+    home = Home(folder / "home")
+    make_sources(folder)
+    make_curves(spark, home)
+    for output, (job, inputs, params) in JOBS.items():
+        (name,) = RECIPES[job].outputs
+        place = {"path": str(folder / output)} if output.startswith("./") else {"table": output}
+        content = {
+            "job": job,
+            "inputs": {key: locate(value, folder) for key, value in inputs.items()},
+            "params": locate(params, folder, "model"),
+            "outputs": {name: place},
+            "resources": {"cells": 1},
+        }
+        run_job(parse_job(content), home=home, spark=spark)
+    yield home
+    del sys.modules["replay_estimator"]
+
+
+def locate(given: dict[str, Any], folder: Path, key: str = "path") -> dict[str, Any]:
+    return given | ({key: str(folder / given[key])} if key in given else {})
+
+
+def make_sources(folder: Path) -> None:
+    rng = np.random.default_rng(5)
+    ra, dec = rng.uniform(-3, 3, N) % 360, rng.uniform(-3, 3, N)
+    for name, shift in (("ours", 0.0), ("theirs", 1.0 / 3600)):
+        table = {"id": np.arange(N), "ra": ra, "dec": dec - np.sign(dec) * shift}
+        table["mag"] = rng.normal(16, 1, N)
+        pq.write_table(pa.table(table), folder / f"{name}.parquet")
+    (folder / "list.csv").write_text("star\n5\n3\n1000\n")
+
+
+def make_curves(spark: SparkSession, home: Home) -> None:
+    """Write light curves and labels as another program would."""
+    rng = np.random.default_rng(6)
+    ra, dec = rng.uniform(0, 360, N), rng.uniform(-80, 80, N)
+    index = compute_healpix_29(ra, dec)
+    order = np.argsort(index)
+    curves = {"_healpix_29": index[order], "id": np.arange(N), "ra": ra[order], "dec": dec[order]}
+    t = np.sort(rng.uniform(0, 100, (N, 40)), axis=1)
+    wave = 0.3 * np.sin(2 * np.pi * t / rng.uniform(0.6, 4.0, (N, 1)))
+    mag = 15 + rng.normal(0, 0.02, (N, 40)) + wave * (np.arange(N) % 2)[:, None]
+    lists = {"t": t, "mag": mag, "magErr": np.full((N, 40), 0.02)}
+    rows = {**curves, **{name: values.tolist() for name, values in lists.items()}}
+    save(spark, home, "curves", rows, CURVE_ROLES | {"flux_error": "magErr"})
+    names = np.array(["quiet", "sine"])[np.arange(N) % 2]
+    save(spark, home, "labels", {"id": np.arange(N), "class": names}, {"id": "id"})
+
+
+def save(
+    spark: SparkSession, home: Home, name: str, rows: dict[str, Any], roles: dict[str, str]
+) -> None:
+    place = home.warehouse / name
+    frame = spark.createDataFrame(pa.table(rows).to_pandas()).coalesce(1)
+    frame.write.format("delta").save(str(place))
+    properties = ", ".join(f"'ubspark.role.{role}' = '{column}'" for role, column in roles.items())
+    spark.sql(f"ALTER TABLE delta.`{place}` SET TBLPROPERTIES ({properties})")
+
+
+def name_output(home: Home, output: str) -> str:
+    return str(home.path.parent / output) if output.startswith("./") else f"{output}@v0"
+
+
+def test_every_job_is_here() -> None:
+    assert {job for job, _, _ in JOBS.values()} == set(RECIPES)
+
+
+def test_everything_resolves(every_home: Home) -> None:
+    found = audit(open_ledger(every_home))
+    foreign = {place.rsplit("/", 1)[-1] for place in found.open_ends}
+    assert foreign == {"curves@v0", "curves@v1", "labels@v0", "labels@v1"}
+    assert found.n_outputs == len(JOBS) + len(foreign)
+    assert found.damaged == {}
+
+
+def test_score_leads_to_the_model_and_its_training(every_home: Home) -> None:
+    ledger = open_ledger(every_home)
+    graph = trace_up(ledger, LineageGraph(find_entity("scores@v0", every_home, ledger)))
+    assert graph.is_closed
+    assert {made.spec["job"] for made in graph.runs.values()} == {"classify", "train", "features"}
+    card = json.loads((every_home.path.parent / "model" / "model.json").read_text())
+    assert f"run:{card['run']}" in graph.runs
+
+
+@pytest.mark.parametrize("output", JOBS)
+def test_replay_is_exact(every_home: Home, spark: SparkSession, output: str) -> None:
+    ledger = open_ledger(every_home)
+    original = find_original(name_output(every_home, output), every_home, ledger)
+    sandbox = create_sandbox(every_home)
+    config, changes = prepare_replay(
+        original, every_home, ledger, sandbox=sandbox, resources={"cells": 3}
+    )
+    done = replay(original, config, changes, home=every_home, spark=spark)
+    ((_, found),) = done.outputs.items()
+    assert done.verdict == "EXACT", found.to_json()
+    assert found.n_replay == found.n_original
+    assert changes == []
