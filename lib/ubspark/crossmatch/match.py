@@ -20,7 +20,7 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 #: A cell with more candidate pairs is cut in two, which bounds the memory of a task.
-_MAX_PAIRS = 4_000_000
+_MAX_PAIRS = 1_500_000
 #: First halo of a one-to-one match, in radii; it doubles until every own row is decided.
 _FIRST_HALO = 4.0
 
