@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ubspark.catalogs.layout import FileLayout, meets_ranges, open_filesystem
+from ubspark.catalogs.layout import FileLayout, open_filesystem
+from ubspark.sky.cover import meets_ranges
 from ubspark.sky.healpix import find_in_ranges, merge_ranges
 from ubspark.sky.vectors import IntArray
 

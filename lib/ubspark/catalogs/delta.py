@@ -18,6 +18,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from ubspark.catalogs.addresses import to_local_path
 from ubspark.catalogs.layout import FileLayout, open_filesystem
 from ubspark.catalogs.roles import CatalogRoles
+from ubspark.catalogs.scanning import scan_bounds
 from ubspark.catalogs.schema import TableSchema
 from ubspark.columns import HEALPIX_29
 from ubspark.errors import InputMissingError, SchemaError
@@ -120,13 +121,7 @@ class TableVersion:
 
     def scan_bounds(self, column: str) -> tuple[float, float]:
         """Return the smallest and largest value of a column by reading it; NaN does not count."""
-        low, high = np.inf, -np.inf
-        for batch in self.to_dataset().to_batches(columns=[column]):
-            values = batch.column(0).cast(pa.float64()).to_numpy(zero_copy_only=False)
-            values = values[np.isfinite(values)]
-            if len(values):
-                low, high = min(low, float(values.min())), max(high, float(values.max()))
-        return (low, high) if low <= high else (0.0, 0.0)
+        return scan_bounds(self.to_dataset(), column)
 
     def to_dataset(self) -> ds.Dataset:
         """Return the rows as an Arrow dataset, to scan without Spark."""

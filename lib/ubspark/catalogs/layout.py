@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 from ubspark.columns import HEALPIX_29
+from ubspark.sky.cover import meets_ranges
 from ubspark.sky.healpix import find_in_ranges
 
-__all__ = ["FileLayout", "conform", "may_hold", "meets_ranges", "open_filesystem"]
+__all__ = ["FileLayout", "conform", "may_hold", "open_filesystem"]
 
 IntArray = NDArray[np.int64]
 #: Lowest and highest value, both inclusive, by column.
@@ -156,16 +157,6 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), uri
     filesystem, path = fs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
     return filesystem, path
-
-
-def meets_ranges(low: IntArray, high: IntArray, ranges: IntArray) -> NDArray[np.bool_]:
-    """Whether each inclusive interval [low, high] meets any of the half-open ranges."""
-    if len(ranges) == 0:
-        return np.zeros(len(low), dtype=bool)
-    first = np.searchsorted(ranges[:, 1], low, side="right")
-    inside = first < len(ranges)
-    reaches: NDArray[np.bool_] = ranges[np.minimum(first, len(ranges) - 1), 0] <= high
-    return inside & reaches
 
 
 def _read_footer(path: str, within: Bounds) -> list[tuple[int, int, int, int]]:

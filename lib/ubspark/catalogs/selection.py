@@ -13,10 +13,10 @@ from pyarrow import acero
 from ubspark.catalogs.catalog import Catalog, CatalogLayout
 from ubspark.catalogs.filters import Condition, columns_of
 from ubspark.catalogs.hats import HatsLayout
-from ubspark.catalogs.layout import FileLayout, meets_ranges
+from ubspark.catalogs.layout import FileLayout
 from ubspark.columns import HEALPIX_29
 from ubspark.errors import SchemaError
-from ubspark.sky.cover import intersect_ranges
+from ubspark.sky.cover import intersect_ranges, meets_ranges
 from ubspark.sky.shapes import Region
 
 __all__ = ["SelectedSource", "read_rows", "select_rows"]

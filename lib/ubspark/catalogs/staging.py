@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
@@ -14,6 +13,7 @@ from pyspark.sql import DataFrame
 from ubspark.catalogs.layout import FileLayout, open_filesystem
 from ubspark.catalogs.parquet_sink import ParquetSink, WrittenFile
 from ubspark.catalogs.roles import CatalogRoles
+from ubspark.catalogs.scanning import scan_bounds
 from ubspark.catalogs.schema import TableSchema
 from ubspark.catalogs.writers import write_rows
 from ubspark.columns import HEALPIX_29
@@ -69,13 +69,7 @@ class StagedTable:
 
     def scan_bounds(self, column: str) -> tuple[float, float]:
         """Return the smallest and largest value of a column by reading it; NaN does not count."""
-        low, high = np.inf, -np.inf
-        for batch in self.to_dataset().to_batches(columns=[column]):
-            values = batch.column(0).cast(pa.float64()).to_numpy(zero_copy_only=False)
-            values = values[np.isfinite(values)]
-            if len(values):
-                low, high = min(low, float(values.min())), max(high, float(values.max()))
-        return (low, high) if low <= high else (0.0, 0.0)
+        return scan_bounds(self.to_dataset(), column)
 
     def count_nulls(self, column: str) -> int:
         """Return the nulls of a flat column."""

@@ -12,7 +12,7 @@ from ubspark.columns import HEALPIX_29, NO_POSITION
 from ubspark.crossmatch.field import Side
 from ubspark.crossmatch.match import Match
 from ubspark.crossmatch.plan import CatalogSource
-from ubspark.sky.cover import intersect_ranges
+from ubspark.sky.cover import intersect_ranges, meets_ranges
 from ubspark.sky.healpix import N_PIXELS_29
 from ubspark.sky.rings import MAX_RING_RADIUS_ARCSEC, compute_ring_of_positions
 
@@ -112,13 +112,7 @@ class CutSource:
 
     @property
     def _meets(self) -> NDArray[np.bool_]:
-        if len(self.ranges) == 0:
-            return np.zeros(len(self.source.low), dtype=bool)
-        first = np.searchsorted(self.ranges[:, 1], self.source.low, side="right")
-        inside = first < len(self.ranges)
-        near = self.ranges[np.minimum(first, len(self.ranges) - 1), 0] <= self.source.high
-        meets: NDArray[np.bool_] = inside & near
-        return meets
+        return meets_ranges(self.source.low, self.source.high, self.ranges)
 
 
 def choose_plan(match: Match, asked: PlanKind) -> PlanKind:

@@ -5,7 +5,7 @@ let the cuts fall where a file or row group of the left catalog begins, so that 
 twice, and let any number of cells have equal work.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -95,6 +95,13 @@ class CellPlan:
     def n_tasks(self) -> int:
         """Number of tasks."""
         return len(self.tasks) - 1
+
+    def iterate_cells(self, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, int]]:
+        """Yield the cells of the tasks whose numbers come in the first column of batches."""
+        for batch in batches:
+            for task in batch.column(0).to_pylist():
+                for low, high in self.cells[self.tasks[task] : self.tasks[task + 1]]:
+                    yield int(low), int(high)
 
 
 def plan_cells(

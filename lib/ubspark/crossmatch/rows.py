@@ -146,15 +146,16 @@ def _take(values: NDArray[np.int32], rows: IntArray) -> NDArray[np.int32]:
     return values[np.maximum(rows, 0)] if len(values) else np.zeros(len(rows), dtype=np.int32)
 
 
-def _flag_left(side: Rows, rows: IntArray) -> NDArray[np.int32]:
-    """Return the bits of left rows, 0 for a negative row."""
-    flags = np.left_shift(side.positions.missing, LEFT_MISSING_SHIFT)
-    flags = flags | np.where(side.healpix < 0, FLAG_LEFT_UNUSABLE, 0)
+def _flag(side: Rows, rows: IntArray, *, shift: int, unusable: int) -> NDArray[np.int32]:
+    """Return the bits of rows of one side, 0 for a negative row."""
+    flags = np.left_shift(side.positions.missing, shift)
+    flags = flags | np.where(side.healpix < 0, unusable, 0)
     return np.where(rows >= 0, _take(flags.astype(np.int32), rows), 0).astype(np.int32)
+
+
+def _flag_left(side: Rows, rows: IntArray) -> NDArray[np.int32]:
+    return _flag(side, rows, shift=LEFT_MISSING_SHIFT, unusable=FLAG_LEFT_UNUSABLE)
 
 
 def _flag_right(side: Rows, rows: IntArray) -> NDArray[np.int32]:
-    """Return the bits of right rows, 0 for a negative row."""
-    flags = np.left_shift(side.positions.missing, RIGHT_MISSING_SHIFT)
-    flags = flags | np.where(side.healpix < 0, FLAG_RIGHT_UNUSABLE, 0)
-    return np.where(rows >= 0, _take(flags.astype(np.int32), rows), 0).astype(np.int32)
+    return _flag(side, rows, shift=RIGHT_MISSING_SHIFT, unusable=FLAG_RIGHT_UNUSABLE)

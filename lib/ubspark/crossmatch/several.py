@@ -59,10 +59,8 @@ class SeveralTask:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Yield the output rows of each cell."""
-        for batch in batches:
-            for task in batch.column(0).to_pylist():
-                for low, high in self.plan.cells[self.plan.tasks[task] : self.plan.tasks[task + 1]]:
-                    yield self._match_cell(int(low), int(high))
+        for cell in self.plan.iterate_cells(batches):
+            yield self._match_cell(*cell)
 
     def _match_cell(self, low: int, high: int) -> pa.Table:
         columns: dict[str, pa.ChunkedArray] = {}

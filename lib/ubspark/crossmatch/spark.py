@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from ubspark.columns import HEALPIX_29
@@ -35,11 +34,10 @@ class MatchTask:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Yield the output rows of each cell."""
-        for cells in _list_cells(self.plan, batches):
-            for low, high in cells:
-                for cell in self.match.match_cell(int(low), int(high)):
-                    self.summary.add_cell(cell)
-                    yield cell.rows
+        for low, high in self.plan.iterate_cells(batches):
+            for cell in self.match.match_cell(low, high):
+                self.summary.add_cell(cell)
+                yield cell.rows
 
 
 def create_task_frame(spark: SparkSession, plan: CellPlan) -> DataFrame:
@@ -69,8 +67,9 @@ def separate_fast_rows(spark: SparkSession, match: Match, plan: CellPlan) -> Mat
 
 def _find_limit(spark: SparkSession, finder: FastRows, plan: CellPlan) -> float:
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for cells in _list_cells(plan, batches):
-            yield pa.RecordBatch.from_pydict({"counts": pa.array([finder.count(cells).tolist()])})
+        for cell in plan.iterate_cells(batches):
+            counted = finder.count(np.array([cell]))
+            yield pa.RecordBatch.from_pydict({"counts": pa.array([counted.tolist()])})
 
     counts = np.zeros(len(finder.edges), dtype=np.int64)
     for row in create_task_frame(spark, plan).mapInArrow(run, "counts array<long>").collect():
@@ -82,9 +81,9 @@ def _collect_fast(
     spark: SparkSession, finder: FastRows, plan: CellPlan, limit_arcsec: float
 ) -> pa.Table:
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for cells in _list_cells(plan, batches):
-            for rows in finder.read(cells, limit_arcsec):
-                yield from _to_stream(rows)
+        cells = np.array(list(plan.iterate_cells(batches)), dtype=np.int64).reshape(-1, 2)
+        for rows in finder.read(cells, limit_arcsec):
+            yield from _to_stream(rows)
 
     nothing = finder.side.source.read(np.zeros((0, 2), dtype=np.int64), finder.column_names)
     parts = [nothing.select(finder.column_names)]
@@ -102,13 +101,6 @@ def _to_stream(rows: pa.Table) -> Iterator[pa.RecordBatch]:
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_table(rows)
     yield pa.RecordBatch.from_pydict({"rows": pa.array([sink.getvalue().to_pybytes()])})
-
-
-def _list_cells(plan: CellPlan, batches: Iterator[pa.RecordBatch]) -> Iterator[NDArray[np.int64]]:
-    """Yield the cells of each task id."""
-    for batch in batches:
-        for task in batch.column(0).to_pylist():
-            yield plan.cells[plan.tasks[task] : plan.tasks[task + 1]]
 
 
 def summarise_match(spark: SparkSession, match: Match, plan: CellPlan) -> MatchSummary:

@@ -65,13 +65,11 @@ class _FindRows:
     wanted: pa.Table
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for task in batch.column(0).to_pylist():
-                for cell in self.plan.cells[self.plan.tasks[task] : self.plan.tasks[task + 1]]:
-                    yield from self._find(cell).to_batches()
+        for cell in self.plan.iterate_cells(batches):
+            yield from self._find(np.array([cell])).to_batches()
 
-    def _find(self, cell: NDArray[np.int64]) -> pa.Table:
-        rows = self.source.read(cell[None], list(dict.fromkeys([self.key, *self.payload])))
+    def _find(self, ranges: NDArray[np.int64]) -> pa.Table:
+        rows = self.source.read(ranges, list(dict.fromkeys([self.key, *self.payload])))
         rows = rows.filter(pc.is_in(rows[self.key], value_set=self.wanted["id"]))
         number = pa.array(np.arange(rows.num_rows))
         keyed = pa.table({"id": rows[self.key], "row": number})

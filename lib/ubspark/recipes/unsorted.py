@@ -176,10 +176,8 @@ def _shuffle(table: Catalog, workspace: Workspace) -> DataFrame:
     names = table.schema.names
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for task in batch.column(0).to_pylist():
-                for cell in plan.cells[plan.tasks[task] : plan.tasks[task + 1]]:
-                    yield from layout.read(cell[None], names).select(names).to_batches()
+        for cell in plan.iterate_cells(batches):
+            yield from layout.read(np.array([cell]), names).select(names).to_batches()
 
     plain = pa.schema([(field.name, field.type) for field in table.schema.to_arrow()])
     rows = create_task_frame(workspace.spark, plan).mapInArrow(read, from_arrow_schema(plain))

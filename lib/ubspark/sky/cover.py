@@ -16,6 +16,7 @@ __all__ = [
     "compute_cover",
     "intersect_ranges",
     "limit_ranges",
+    "meets_ranges",
 ]
 
 #: No more ranges than this come from `compute_cover` and `limit_ranges`.
@@ -61,6 +62,16 @@ def compute_cover(classify: Classify) -> IntArray:
         pixels = (pixels[:, None] * 4 + np.arange(4)).reshape(-1)
     found.append(pixel_to_range(order, pixels))
     return limit_ranges(merge_ranges(np.concatenate(found)))
+
+
+def meets_ranges(low: IntArray, high: IntArray, ranges: IntArray) -> BoolArray:
+    """Whether each inclusive interval [low, high] meets any of the half-open ranges."""
+    if len(ranges) == 0:
+        return np.zeros(len(low), dtype=bool)
+    first = np.searchsorted(ranges[:, 1], low, side="right")
+    inside = first < len(ranges)
+    reaches: BoolArray = ranges[np.minimum(first, len(ranges) - 1), 0] <= high
+    return inside & reaches
 
 
 def intersect_ranges(a: IntArray, b: IntArray) -> IntArray:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ubspark.catalogs.hats.footers import Footers, read_footers
 from ubspark.catalogs.hats.spatial_index import SpatialIndex, find_places
-from ubspark.catalogs.layout import Bounds, conform, may_hold, meets_ranges, open_filesystem
+from ubspark.catalogs.layout import Bounds, conform, may_hold, open_filesystem
 from ubspark.columns import HEALPIX_29
+from ubspark.sky.cover import meets_ranges
 from ubspark.sky.healpix import find_in_ranges
 
 __all__ = ["MAX_FOOTERS", "HatsLayout"]

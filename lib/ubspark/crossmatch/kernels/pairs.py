@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ubspark.crossmatch.kernels.candidates import (
+    RightIndex,
     compute_chord_limit,
     find_runs,
     plan_right_index,
@@ -59,22 +60,14 @@ def find_pairs(
     Pairs
         By left row; within one left row in the order in which the right rows are stored.
     """
-    validate_radius(radius_arcsec)
-    left = np.ascontiguousarray(left_vectors, dtype=np.float64)
-    right = np.ascontiguousarray(right_vectors, dtype=np.float64)
-    index = plan_right_index(
-        right, to_healpix_of_rows(right, right_healpix, "right"), radius_arcsec
-    )
-    healpix = to_healpix_of_rows(left, left_healpix, "left")
-    limit = compute_chord_limit(radius_arcsec)
-    counts = np.empty(len(left), dtype=np.int64)
-    _count(left, healpix, index.vectors, index.healpix, index.starts, index.layout, limit, counts)
+    search = _prepare(left_vectors, right_vectors, radius_arcsec, left_healpix, right_healpix)
+    counts = search.count_candidates()
     offsets = np.concatenate([[0], np.cumsum(counts)])
     rows = np.empty(offsets[-1], dtype=np.int64)
     chord_squared = np.empty(offsets[-1])
-    _fill(left, healpix, *index, limit, offsets, rows, chord_squared)
+    _fill(search.left, search.healpix, *search.right, search.limit, offsets, rows, chord_squared)
     dist_arcsec = np.minimum(to_arcsec(chord_squared), radius_arcsec)
-    return Pairs(np.repeat(np.arange(len(left)), counts), rows, chord_squared, dist_arcsec)
+    return Pairs(np.repeat(np.arange(len(counts)), counts), rows, chord_squared, dist_arcsec)
 
 
 def count_pairs(
@@ -86,24 +79,50 @@ def count_pairs(
     right_healpix: IntArray | None = None,
 ) -> IntArray:
     """Count the right rows within a radius of each left row, shape (n,); see `find_pairs`."""
+    return _prepare(
+        left_vectors, right_vectors, radius_arcsec, left_healpix, right_healpix
+    ).count_candidates()
+
+
+class _Search(NamedTuple):
+    """What the loops over candidates take."""
+
+    left: FloatArray
+    healpix: IntArray
+    right: RightIndex
+    limit: float
+
+    def count_candidates(self) -> IntArray:
+        index = self.right
+        counts = np.empty(len(self.left), dtype=np.int64)
+        _count(
+            self.left,
+            self.healpix,
+            index.vectors,
+            index.healpix,
+            index.starts,
+            index.layout,
+            self.limit,
+            counts,
+        )
+        return counts
+
+
+def _prepare(
+    left_vectors: FloatArray,
+    right_vectors: FloatArray,
+    radius_arcsec: float,
+    left_healpix: IntArray | None,
+    right_healpix: IntArray | None,
+) -> _Search:
     validate_radius(radius_arcsec)
     left = np.ascontiguousarray(left_vectors, dtype=np.float64)
     right = np.ascontiguousarray(right_vectors, dtype=np.float64)
     index = plan_right_index(
         right, to_healpix_of_rows(right, right_healpix, "right"), radius_arcsec
     )
-    counts = np.empty(len(left), dtype=np.int64)
-    _count(
-        left,
-        to_healpix_of_rows(left, left_healpix, "left"),
-        index.vectors,
-        index.healpix,
-        index.starts,
-        index.layout,
-        compute_chord_limit(radius_arcsec),
-        counts,
-    )
-    return counts
+    healpix = to_healpix_of_rows(left, left_healpix, "left")
+    return _Search(left, healpix, index, compute_chord_limit(radius_arcsec))
 
 
 def sort_pairs(
