@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ubspark.columns import P_ANY, P_MATCH, SCORE
 from ubspark.crossmatch.errors import compute_covariance, read_arcsec
-from ubspark.crossmatch.field import Field, Side
-from ubspark.crossmatch.kernels import find_nearest
+from ubspark.crossmatch.field import Field, Rows, Side
+from ubspark.crossmatch.kernels import Nearest, find_nearest
 from ubspark.crossmatch.kernels.limits import combine_radii, compute_normalised_separation
 from ubspark.crossmatch.kernels.pairs import Pairs, find_pairs, sort_pairs
 from ubspark.crossmatch.kernels.selections import (
@@ -120,6 +120,12 @@ def find_chance(here: Field, options: MatchOptions) -> tuple[FloatArray, int]:
     """
     if len(here.shifted) == 0:
         return np.zeros(0), 0
+    if options.needs_no_pairs:
+        # Which of several at one distance is the nearest does not matter here.
+        keys = np.zeros(len(here.right.healpix), dtype=np.int64)
+        nearest = _find_nearest(here.shifted, here.shifted_healpix, here.right, keys, options)
+        found_any = nearest.right >= 0
+        return nearest.dist_arcsec[found_any], int(np.count_nonzero(found_any))
     largest = {"all": np.iinfo(np.int32).max, "k": options.k}.get(options.select, 1)
     found, n_found = [], 0
     for start in range(0, len(here.shifted), _CHANCE_CHUNK):
@@ -152,16 +158,7 @@ def compute_id_keys(ids: pa.ChunkedArray) -> IntArray:
 
 
 def _choose_nearest(here: Field, right_keys: IntArray, options: MatchOptions) -> Chosen:
-    found = find_nearest(
-        here.left.vectors,
-        here.right.vectors,
-        right_keys,
-        here.right.positions.ra,
-        here.right.positions.dec,
-        radius_arcsec=options.radius_arcsec,
-        left_healpix=here.left.healpix,
-        right_healpix=here.right.healpix,
-    )
+    found = _find_nearest(here.left.vectors, here.left.healpix, here.right, right_keys, options)
     left = np.flatnonzero(found.right >= 0)
     ones = np.ones(len(left), dtype=np.int32)
     return Chosen(left, found.right[left], found.dist_arcsec[left], ones, found.n_candidates)
@@ -171,18 +168,25 @@ def _is_returned(
     here: Field, left_keys: IntArray, chosen: Chosen, options: MatchOptions
 ) -> NDArray[np.bool_]:
     """Tell which left rows are the nearest to the right row that they chose."""
-    back = find_nearest(
-        here.right.vectors,
-        here.left.vectors,
-        left_keys,
-        here.left.positions.ra,
-        here.left.positions.dec,
-        radius_arcsec=options.radius_arcsec,
-        left_healpix=here.right.healpix,
-        right_healpix=here.left.healpix,
-    )
+    back = _find_nearest(here.right.vectors, here.right.healpix, here.left, left_keys, options)
     returned: NDArray[np.bool_] = back.right[chosen.right] == chosen.left
     return returned
+
+
+def _find_nearest(
+    vectors: FloatArray, healpix: IntArray, among: Rows, keys: IntArray, options: MatchOptions
+) -> Nearest:
+    """Return the nearest of some rows, with their keys, to places."""
+    return find_nearest(
+        vectors,
+        among.vectors,
+        keys,
+        among.positions.ra,
+        among.positions.dec,
+        radius_arcsec=options.radius_arcsec,
+        left_healpix=healpix,
+        right_healpix=among.healpix,
+    )
 
 
 def _limit(

@@ -109,12 +109,10 @@ class MatchSummary:
         self.n_shifted_matched += cell.n_shifted_matched
         self.n_left_repeated += cell.n_repeated[0]
         self.n_right_repeated += cell.n_repeated[1]
-        edges = self.edges_arcsec
-        self.separations += np.histogram(cell.dist_arcsec, edges)[0]
-        self.chance += np.histogram(cell.chance_arcsec, edges)[0]
-        span = np.linspace(-self.radius_arcsec, self.radius_arcsec, _CLOUD_BINS + 1)
-        cloud = np.histogram2d(cell.east_arcsec, cell.north_arcsec, (span, span))[0]
-        self.cloud += cloud.astype(np.int64)
+        span = 0.0, self.radius_arcsec
+        self.separations += np.histogram(cell.dist_arcsec, _HISTOGRAM_BINS, span)[0]
+        self.chance += np.histogram(cell.chance_arcsec, _HISTOGRAM_BINS, span)[0]
+        self.cloud += _count_offsets(cell.east_arcsec, cell.north_arcsec, self.radius_arcsec)
         counts = np.minimum(cell.n_candidates[placed], _MOST_CANDIDATES)
         self.candidates += np.bincount(counts, minlength=_MOST_CANDIDATES + 1)
         flags = cell.rows[FLAGS.name].to_numpy()
@@ -141,5 +139,19 @@ def find_map_order(cells: IntArray) -> int:
 
 
 def _count(counts: dict[int, int], pixels: IntArray) -> None:
-    for pixel, n in zip(*np.unique(pixels, return_counts=True), strict=True):
-        counts[int(pixel)] = counts.get(int(pixel), 0) + int(n)
+    # The rows come sorted by place, so that a pixel is one run, or few.
+    starts = np.flatnonzero(np.diff(pixels, prepend=-1))
+    sizes = np.diff(starts, append=len(pixels))
+    for pixel, n in zip(pixels[starts].tolist(), sizes.tolist(), strict=True):
+        counts[pixel] = counts.get(pixel, 0) + n
+
+
+def _count_offsets(east: FloatArray, north: FloatArray, limit: float) -> IntArray:
+    """Count offsets in equal bins from minus to plus a limit, shape (bins, bins)."""
+    scale = _CLOUD_BINS / (2 * limit)
+    bins = [
+        np.clip(((values + limit) * scale).astype(np.int64), 0, _CLOUD_BINS - 1)
+        for values in (east, north)
+    ]
+    counts = np.bincount(bins[0] * _CLOUD_BINS + bins[1], minlength=_CLOUD_BINS**2)
+    return counts.reshape(_CLOUD_BINS, _CLOUD_BINS)

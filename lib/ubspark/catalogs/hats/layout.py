@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ubspark.catalogs.hats.footers import Footers, read_footers
 from ubspark.catalogs.hats.spatial_index import SpatialIndex, find_places
-from ubspark.catalogs.layout import Bounds, conform, may_hold, open_filesystem
+from ubspark.catalogs.layout import Bounds, conform, join_sorted, may_hold, open_filesystem
 from ubspark.columns import HEALPIX_29
 from ubspark.sky.cover import meets_ranges
 from ubspark.sky.healpix import find_in_ranges
@@ -123,13 +123,7 @@ class HatsLayout:
             for path, groups in by_file.items()
             for part in self._read_file(path, groups, ranges, schema)
         ]
-        if not parts:
-            return schema.empty_table()
-        table = pa.concat_tables(parts)
-        index = table[HEALPIX_29.name].to_numpy()
-        if np.any(index[1:] < index[:-1]):
-            table = table.take(pa.array(np.argsort(index, kind="stable")))
-        return table
+        return join_sorted(parts, schema)
 
     def _read_file(
         self, path: str, groups: list[int], ranges: IntArray, schema: pa.Schema
