@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
+.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -61,6 +61,9 @@ bench-hats: setup peer-hats  ## Time reading a HATS catalog beside LSDB.
 bench-crossmatch: setup .peers/lsdb/.ready .peers/acid/.ready  ## Time the match beside LSDB and ACID.
 	$(BIN)/python benchmarks/bench_crossmatch.py --rows 4000000
 	$(BIN)/python benchmarks/bench_crossmatch.py --rows 20000000 --repeat 1
+
+bench-gpu: setup  ## Time the scan of periodograms on a GPU beside one core.
+	$(BIN)/python benchmarks/bench_gpu.py
 
 bench-periodograms: setup  ## Time the periodograms beside astropy and nifty-ls.
 	$(BIN)/python benchmarks/bench_periodograms.py

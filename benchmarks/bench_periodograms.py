@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from astropy.timeseries import LombScargle, LombScargleMultiband
 from threadpoolctl import threadpool_limits
 
 from ubspark.timeseries import LightCurves
@@ -57,6 +56,8 @@ def show(times: dict[str, float], ours: str, wanted: dict[str, float]) -> None:
 
 
 def bench_single(n: int, repeat: int) -> None:
+    from astropy.timeseries import LombScargle
+
     t, y, dy, _ = make_object(np.random.default_rng(n), n)
     f = GRID.compute_frequencies()
     peer = LombScargle(t, y, dy)
@@ -88,6 +89,8 @@ def bench_single(n: int, repeat: int) -> None:
 
 
 def bench_bands(n: int, repeat: int) -> None:
+    from astropy.timeseries import LombScargleMultiband
+
     t, y, dy, band = make_object(np.random.default_rng(n), n)
     f = GRID.compute_frequencies()
     peer = LombScargleMultiband(t, y, band, dy)
@@ -109,12 +112,17 @@ def bench_bands(n: int, repeat: int) -> None:
     show(times, "ubspark separate", goals if n == 300 else {})
 
 
-def bench_search(n_objects: int) -> None:
+def make_curves(n_objects: int) -> LightCurves:
+    """Return objects of 50 to 500 epochs in six bands."""
     rng = np.random.default_rng(0)
     objects = [make_object(rng, int(n)) for n in rng.integers(50, 500, n_objects)]
     offsets = np.concatenate([[0], np.cumsum([len(one[0]) for one in objects])]).astype(np.int64)
     t, y, dy, band = (np.concatenate([one[i] for one in objects]) for i in range(4))
-    curves = LightCurves(offsets, t, y, dy, band.astype(np.int8), tuple("ugrizy"))
+    return LightCurves(offsets, t, y, dy, band.astype(np.int8), tuple("ugrizy"))
+
+
+def bench_search(n_objects: int) -> None:
+    curves = make_curves(n_objects)
     options = PeriodOptions(fmax=10.0)
     compute_periods(curves, options)
     start = time.thread_time()

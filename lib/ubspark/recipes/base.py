@@ -79,6 +79,11 @@ class Workspace:
         """Pieces of work to make at least: two for each task that can run at once."""
         return count_pieces(self.spark.sparkContext.defaultParallelism)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether tasks run on this very machine."""
+        return str(self.spark.sparkContext.master).startswith("local")
+
 
 def count_pieces(n_slots: int) -> int:
     """Return how many pieces of work to make at least for tasks that can run at once."""

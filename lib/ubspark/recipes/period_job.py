@@ -54,6 +54,7 @@ class PeriodogramsParams(Params):
     #: How to sum: ``auto`` decides by the numbers of epochs and frequencies of each object.
     backend: Literal["auto", "tables", "nufft"] = "auto"
     precision: Literal["single", "double"] = "single"
+    #: Where the scan over all frequencies runs.
     device: Literal["cpu", "gpu"] = "cpu"
     #: What a row is: an object with lists, or one epoch (``long``).
     layout: Literal["nested", "long"] = "nested"

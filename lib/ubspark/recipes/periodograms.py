@@ -24,6 +24,7 @@ from ubspark.recipes.base import (
 )
 from ubspark.recipes.period_job import PeriodJob, PeriodogramsParams
 from ubspark.timeseries.cost import estimate_seconds
+from ubspark.timeseries.kernels.gpu import validate_gpu
 from ubspark.timeseries.results import Status
 from ubspark.timeseries.spark import PeriodTask, create_task_frame
 from ubspark.timeseries.summary import (
@@ -97,6 +98,9 @@ class Periodograms:
     ) -> JobResult:
         """Return the periods, found cell by cell without a shuffle."""
         job = PeriodJob(inputs, params)
+        # On a cluster only the executors need a GPU.
+        if params.device == "gpu" and workspace.is_local:
+            validate_gpu()
         source = _open_source(job).refine()
         cells = _cut(source, job, workspace.n_cells, workspace.parallelism)
         task = PeriodTask(

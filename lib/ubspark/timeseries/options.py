@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ubspark.errors import ParameterError
-from ubspark.timeseries.kernels.periodogram import Backend, Precision
+from ubspark.timeseries.kernels.periodogram import Backend, Device, Precision
 
 __all__ = ["PeriodOptions"]
 
@@ -36,8 +36,8 @@ class PeriodOptions:
     with_boxes: bool = False
     backend: Backend = "auto"
     precision: Precision = "single"
-    #: Where to compute: ``gpu`` needs a GPU and cufinufft.
-    device: Literal["cpu", "gpu"] = "cpu"
+    #: Where the scan over all frequencies runs: ``gpu`` needs a GPU and CuPy.
+    device: Device = "cpu"
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -59,6 +59,3 @@ class PeriodOptions:
             if not holds:
                 msg = f"`{name}` must be {rule}, got {getattr(self, name)!r}."
                 raise ParameterError(msg)
-        if self.device == "gpu":
-            msg = "`device` is gpu, but the periodograms have no GPU back end yet. Choose cpu."
-            raise ParameterError(msg)

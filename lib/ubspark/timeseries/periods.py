@@ -185,6 +185,7 @@ def _scan(epochs: Epochs, grid: FrequencyGrid, options: PeriodOptions) -> dict[s
         models=SEPARATE | SHARED,
         backend=options.backend,
         precision=options.precision,
+        device=options.device,
     ):
         peaks.add(block.first, block.shared)
         here = int(np.argmax(block.separate))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ubspark.errors import ParameterError
 from ubspark.timeseries.kernels.epochs import Epochs, prepare_epochs
+from ubspark.timeseries.kernels.gpu import iterate_gpu_blocks
 from ubspark.timeseries.kernels.grids import FrequencyGrid
 from ubspark.timeseries.kernels.models import SEPARATE, SHARED, PowerBlock
 from ubspark.timeseries.kernels.nufft import has_finufft, iterate_nufft_blocks
@@ -15,6 +16,7 @@ from ubspark.timeseries.kernels.tables import iterate_table_blocks
 
 __all__ = [
     "Backend",
+    "Device",
     "Model",
     "Normalization",
     "Precision",
@@ -30,6 +32,7 @@ FloatArray = NDArray[np.float64]
 Model = Literal["separate", "shared"]
 Backend = Literal["auto", "tables", "nufft"]
 Precision = Literal["single", "double"]
+Device = Literal["cpu", "gpu"]
 Normalization = Literal["standard", "model", "log", "psd"]
 
 _BITS = {"separate": SEPARATE, "shared": SHARED}
@@ -77,6 +80,7 @@ def iterate_blocks(
     models: int,
     backend: Backend = "auto",
     precision: Precision = "single",
+    device: Device = "cpu",
 ) -> Iterator[PowerBlock]:
     """Yield the power at all frequencies of a grid in blocks of bounded size.
 
@@ -89,6 +93,13 @@ def iterate_blocks(
         so that its neighbours never change its numbers.
     precision
         ``single`` for errors of the power below 1e-6, ``double`` for 1e-9.
+    device
+        ``gpu`` sums on a GPU, whatever the back end for the CPU is.
+
+    Raises
+    ------
+    ParameterError
+        If there is no GPU, or the back end is not installed.
     """
     if backend == "auto":
         sizes = (len(epochs.t), epochs.n_bands, grid.n_freq)
@@ -98,6 +109,8 @@ def iterate_blocks(
     if epochs.n_bands == 1:
         models = SEPARATE
     iterate = iterate_table_blocks if backend == "tables" else iterate_nufft_blocks
+    if device == "gpu":
+        iterate = iterate_gpu_blocks
     for block in iterate(epochs, grid, models=models, precision=precision):
         if epochs.n_bands > 1:
             yield block
@@ -121,6 +134,7 @@ def compute_periodogram(
     normalization: Normalization = "standard",
     backend: Backend = "auto",
     precision: Precision = "double",
+    device: Device = "cpu",
 ) -> FloatArray:
     """Compute the power of one object at all frequencies of a grid.
 
@@ -139,7 +153,7 @@ def compute_periodogram(
         generalised Lomb-Scargle periodogram with a floating mean.
     normalization
         As `astropy.timeseries.LombScargle` has it.
-    backend, precision
+    backend, precision, device
         See `iterate_blocks`.
 
     Returns
@@ -165,7 +179,9 @@ def compute_periodogram(
         raise ParameterError(msg)
     codes = np.zeros(t.shape, np.int8) if band is None else np.asarray(band, np.int8)
     epochs = prepare_epochs(t, y, dy, codes)
-    blocks = iterate_blocks(epochs, grid, models=_BITS[model], backend=backend, precision=precision)
+    blocks = iterate_blocks(
+        epochs, grid, models=_BITS[model], backend=backend, precision=precision, device=device
+    )
     power = np.concatenate([getattr(block, model) for block in blocks])
     return normalize(power, normalization, chi2_ref=epochs.chi2_ref)
 
