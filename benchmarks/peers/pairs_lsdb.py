@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dask
 import lsdb
+import pandas as pd
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
     )
     with dask.config.set(scheduler="threads", num_workers=2):
         pairs = found[["id_left", "id_right", "_dist_arcsec"]].compute()
-    pairs.to_parquet(sys.argv[4], index=False)
+    pd.DataFrame(pairs).to_parquet(sys.argv[4], index=False)
 
 
 if __name__ == "__main__":

@@ -227,3 +227,24 @@ def test_touching_a_range_is_not_meeting_it() -> None:
     high = np.array([29, 9, 10, 39, 50, 99, 30, 19])
     expected = [False, False, True, True, False, True, True, True]
     assert meets_ranges(low, high, ranges).tolist() == expected
+
+
+def test_row_groups_without_a_wanted_row_are_not_read_beyond_their_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = write(tmp_path, [make_rows(np.arange(0, 70, 2))])
+    read: list[tuple[list[int], list[str]]] = []
+    original = pq.ParquetFile.read_row_groups
+
+    def record(file: pq.ParquetFile, groups: list[int], **options: Any) -> pa.Table:
+        read.append((list(groups), list(options["columns"])))
+        return original(file, groups, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", record)
+    # Odd numbers lie within the bounds of row groups, and are no row's.
+    found = layout.read(np.array([[3, 4], [17, 19], [45, 46]]), ["x"])
+    assert found["_healpix_29"].to_pylist() == [18]
+    assert read == [([0, 1, 3], ["_healpix_29"]), ([1], ["x"])]
+    read.clear()
+    assert layout.read(np.array([[3, 4]]), ["x"]).num_rows == 0
+    assert read[0] == ([0], ["_healpix_29"])

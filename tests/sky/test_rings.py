@@ -162,3 +162,15 @@ def test_one_position_has_the_ring_of_its_pixel() -> None:
     index = compute_healpix_29([10.0], [20.0])
     ring = compute_ring_of_positions(index, 5.0)
     np.testing.assert_array_equal(ring, compute_ring(int(index[0]), int(index[0]) + 1, 5.0))
+
+
+def test_ring_of_many_positions_is_thin() -> None:
+    """A pixel of 13.4 square degrees full of positions: little beside it, all that is near."""
+    rng = np.random.default_rng(8)
+    low, high = 17 << 50, 18 << 50
+    healpix = np.sort(rng.integers(low, high, 300_000))
+    ring = compute_ring_of_positions(healpix, 1.0)
+    outside = np.diff(ring).sum() - (high - low)
+    # Within 1 arcsec of its edge, 13 degrees long, lie 0.004 of 13.4 square degrees.
+    assert 0 < outside < 0.01 * (high - low)
+    assert len(ring) < 20_000

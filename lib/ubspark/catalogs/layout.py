@@ -4,7 +4,7 @@ A range is a half-open pair of order-29 indices; an array of ranges has shape (k
 and its ranges do not overlap.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -231,9 +231,59 @@ def _read_file(
             return
         there = set(file.schema_arrow.names)
         columns = [name for name in schema.names if name in there]
-        table = file.read_row_groups(groups, columns=columns, use_threads=False)
-        inside = find_in_ranges(table[HEALPIX_29.name].to_numpy(), ranges)
-        yield conform(table if inside.all() else table.filter(pa.array(inside)), schema)
+        rows, _ = read_inside(file, groups, ranges, columns, [HEALPIX_29.name], _get_index)
+        yield conform(rows, schema)
+
+
+def _get_index(rows: pa.Table) -> IntArray:
+    index: IntArray = rows[HEALPIX_29.name].to_numpy()
+    return index
+
+
+def read_inside(
+    file: pq.ParquetFile,
+    groups: Sequence[int],
+    ranges: IntArray,
+    columns: Sequence[str],
+    sources: Sequence[str],
+    compute_index: Callable[[pa.Table], IntArray],
+) -> tuple[pa.Table, IntArray]:
+    """Read the rows of some row groups whose index lies in the ranges.
+
+    The columns of the index come first: of a row group without such a row nothing else is read.
+
+    Parameters
+    ----------
+    groups
+        Row groups, at least one.
+    ranges
+        Half-open ranges, shape (k, 2).
+    columns, sources
+        Columns wanted, and those from which ``compute_index`` makes the index.
+
+    Returns
+    -------
+    rows, index
+        The rows with all these columns, and their index, shape (n,).
+    """
+    rows = file.read_row_groups(groups, columns=list(sources), use_threads=False)
+    index = compute_index(rows)
+    inside = find_in_ranges(index, ranges)
+    sizes = [file.metadata.row_group(i).num_rows for i in groups]
+    counts = [np.count_nonzero(part) for part in np.split(inside, np.cumsum(sizes)[:-1])]
+    kept = [group for group, n in zip(groups, counts, strict=True) if n]
+    opened = np.repeat(np.array(counts) > 0, sizes)
+    if not opened.all():
+        rows, index, inside = rows.filter(pa.array(opened)), index[opened], inside[opened]
+    others = [name for name in columns if name not in sources]
+    if others:
+        # Without row groups it gives the columns alone.
+        more = file.read_row_groups(kept, columns=others, use_threads=False)
+        for name in more.column_names:
+            rows = rows.append_column(more.schema.field(name), more[name])
+    if not inside.all():
+        rows, index = rows.filter(pa.array(inside)), index[inside]
+    return rows, index
 
 
 def conform(rows: pa.Table, schema: pa.Schema, *, safe: bool = True) -> pa.Table:

@@ -151,9 +151,8 @@ def read_field(
         around_left = _read(left, reach.with_ranges(own_range), cell, options)
     shifted = shift_sample(own_left.index, own_left.vectors, options.chance)
     shifted_healpix = compute_healpix_29_from_vectors(shifted)
-    reach = _Reach.around(around_left.healpix, options.radius_arcsec, right)
-    if len(shifted):
-        reach = reach.join(_Reach.around(shifted_healpix, options.radius_arcsec, right))
+    places = np.concatenate([around_left.healpix, shifted_healpix])
+    reach = _Reach.around(places, options.radius_arcsec, right)
     if options.probability is not None:
         wide = options.probability.density_radius_arcsec
         reach = reach.join(_Reach.around(own_left.healpix, wide, right))

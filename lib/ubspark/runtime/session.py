@@ -45,6 +45,10 @@ SPARK_SETTINGS: Mapping[str, str] = {
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
     "spark.executorEnv.MKL_NUM_THREADS": "1",
     "spark.executorEnv.NUMBA_NUM_THREADS": "1",
+    # Large arrays come and go: glibc would give each back to the kernel, page by page.
+    "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": "33554432",
+    "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": "268435456",
+    "spark.executorEnv.MALLOC_TOP_PAD_": "33554432",
 }
 _DEFAULT_MASTER = "local[*]"
 _DEFAULT_MEMORY = "2g"

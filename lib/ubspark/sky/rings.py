@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ubspark.columns import HEALPIX_ORDER
 from ubspark.errors import ParameterError
@@ -31,6 +32,8 @@ MAX_RING_RADIUS_ARCSEC = 36000.0
 
 # More pixels or steps make a tighter ring and take longer: these take about a millisecond.
 _MAX_CELL_PIXELS = 4096
+# Around so many scattered positions each gets small pixels of its own.
+_MAX_SCATTERED = 16_384
 _MAX_STEPS = 4
 _PIXEL_SIZE_ARCSEC = math.sqrt(4.0 * math.pi / 12.0) * ARCSEC_PER_RADIAN
 
@@ -94,15 +97,30 @@ def compute_ring_of_positions(healpix: IntArray, radius_arcsec: float) -> IntArr
     if values.size == 0:
         return np.empty((0, 2), dtype=np.int64)
     if np.any(values[1:] < values[:-1]):
-        values = np.sort(values)
-    # Neighbours in the list share a pixel when they differ below its lowest bit only.
-    bits = np.frexp((values[1:] ^ values[:-1]).astype(np.float64))[1]
-    n_pixels = 1 + np.cumsum(np.bincount(bits, minlength=64)[::-1])[::-1]
-    order = _find_step_order(reach)
-    while order > 0 and n_pixels[2 * (HEALPIX_ORDER - order) + 1] > _MAX_CELL_PIXELS:
-        order -= 1
-    pixels = np.unique(values >> (2 * (HEALPIX_ORDER - order)))
-    return merge_ranges(_to_ranges(_grow(pixels, order, reach), order))
+        values = np.sort(values, kind="stable")
+    covered: list[tuple[IntArray, int]] = []
+    order, finest = -1, _find_step_order(reach)
+    plain = max(0, find_ring_order(radius_arcsec))
+    while values.size:
+        order = min(max(order + 1, _find_order_of_positions(values)), finest)
+        pixels, counts = _count_runs(values >> (2 * (HEALPIX_ORDER - order)))
+        grown = _grow(pixels, order, reach)
+        fringe = _leave_out(np.setdiff1d(grown, pixels, assume_unique=True), order, covered)
+        if order == finest:
+            covered.append((grown, order))
+            break
+        is_border = _touch(pixels, fringe, order, reach)
+        if 2 * np.count_nonzero(is_border) > pixels.size:
+            # Scattered positions: each gets pixels of its own, unless they are too many.
+            if values.size > _MAX_SCATTERED or order >= plain:
+                covered.append((grown, order))
+                break
+            order, finest = plain - 1, plain
+            continue
+        # What these pixels do not hold themselves is looked at more closely.
+        covered.append((pixels, order))
+        values = values[np.repeat(is_border, counts)]
+    return merge_ranges(np.concatenate([_to_ranges(*part) for part in covered]))
 
 
 def compute_ring_width_arcsec(order: int) -> float:
@@ -158,6 +176,37 @@ def _find_order_of_run(n_indices: int) -> int:
     while order > 0 and n_indices >> (2 * (HEALPIX_ORDER - order)) > _MAX_CELL_PIXELS:
         order -= 1
     return order
+
+
+def _find_order_of_positions(healpix: IntArray) -> int:
+    """Return the finest order at which sorted positions lie in few pixels."""
+    # Neighbours in the list share a pixel when they differ below its lowest bit only.
+    bits = np.frexp((healpix[1:] ^ healpix[:-1]).astype(np.float64))[1]
+    n_pixels = 1 + np.cumsum(np.bincount(bits, minlength=64)[::-1])[::-1]
+    order = HEALPIX_ORDER
+    while order > 0 and n_pixels[2 * (HEALPIX_ORDER - order) + 1] > _MAX_CELL_PIXELS:
+        order -= 1
+    return order
+
+
+def _count_runs(values: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the different ones of sorted values, and how often each comes."""
+    starts = np.flatnonzero(np.diff(values, prepend=values[0] - 1))
+    return values[starts], np.diff(starts, append=values.size)
+
+
+def _leave_out(pixels: IntArray, order: int, covered: list[tuple[IntArray, int]]) -> IntArray:
+    """Return the pixels that do not lie in those of lower orders."""
+    for others, other_order in covered:
+        pixels = pixels[~np.isin(pixels >> (2 * (order - other_order)), others)]
+    return pixels
+
+
+def _touch(pixels: IntArray, others: IntArray, order: int, reach: float) -> NDArray[np.bool_]:
+    """Tell which pixels may hold points within the reach of other ones."""
+    if others.size == 0:
+        return np.zeros(pixels.size, dtype=bool)
+    return np.isin(pixels, _grow(others, order, reach), assume_unique=True)
 
 
 def _grow(pixels: IntArray, order: int, reach: float) -> IntArray:

@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 
 from ubspark.catalogs.hats.footers import Footers, read_footers
 from ubspark.catalogs.hats.spatial_index import SpatialIndex, find_places
-from ubspark.catalogs.layout import Bounds, conform, join_sorted, may_hold, open_filesystem
+from ubspark.catalogs.layout import (
+    Bounds,
+    conform,
+    join_sorted,
+    may_hold,
+    open_filesystem,
+    read_inside,
+)
 from ubspark.columns import HEALPIX_29
 from ubspark.sky.cover import meets_ranges
-from ubspark.sky.healpix import find_in_ranges
 
 __all__ = ["MAX_FOOTERS", "HatsLayout"]
 
@@ -136,11 +142,9 @@ class HatsLayout:
                 return
             there = set(file.schema_arrow.names)
             stored = [column for column in self._to_stored(schema.names) if column in there]
-            rows = file.read_row_groups(kept, columns=stored, use_threads=False)
-        index = self.index.compute(rows)
-        inside = find_in_ranges(index, ranges)
-        if not inside.all():
-            rows, index = rows.filter(pa.array(inside)), index[inside]
+            rows, index = read_inside(
+                file, kept, ranges, stored, self.index.sources, self.index.compute
+            )
         if not self.index.is_stored:
             rows = rows.append_column(HEALPIX_29.name, pa.array(index))
         yield conform(rows, schema, safe=False)
