@@ -143,7 +143,7 @@ def compute_plainly(*tables: pa.Table, objects: pa.Table) -> dict[int, dict[str,
             not np.isfinite(row["mag"])
             or not row["err"] > 0
             or row["filter"] not in BANDS
-            or row["quality"] & 4
+            or row["quality"] & 4 != 0
             or row["is_cut"]
         )
         n_bad[row["star"]] = n_bad.get(row["star"], 0) + is_bad
