@@ -447,7 +447,7 @@ def test_light_curves_feed_the_other_jobs(curves_home: Home, spark: SparkSession
         run_job(parse_job(content), home=curves_home, spark=spark)
         assert open_output(curves_home, output).n_rows == open_output(curves_home, "curves").n_rows
     rows = {row["objectId"]: row for row in read(curves_home, "periods")}
-    assert rows[100]["n_epochs"] == next(
+    assert rows[100]["n_obs"] == next(
         row["n_epochs"] for row in read(curves_home, "curves") if row["objectId"] == 100
     )
 

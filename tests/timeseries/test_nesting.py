@@ -191,13 +191,13 @@ def test_positions_that_are_one_stay_to_the_last_bit() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 1.0, -2.0, NAN])), max_size=30))
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 1.0, -2.0, INF])), max_size=30))
 def test_order_is_by_object_and_time(pairs: list[tuple[int, float]]) -> None:
     number = np.array([pair[0] for pair in pairs], dtype=np.int64)
     t = np.array([pair[1] for pair in pairs], dtype=np.float64)
-    order = order_by_time(number, t)
-    keys = [(int(number[i]), bool(np.isnan(t[i])), t[i]) for i in order]
-    keys = [(a, b, 0.0 if b else c) for a, b, c in keys]
+    order = order_by_time(number, t, 4)
+    keys = [(int(number[i]), float(t[i])) for i in order]
     assert keys == sorted(keys)
+    assert order.tolist() == sorted(range(len(t)), key=lambda i: (number[i], t[i], i))
     tied = find_ties(number[order], t[order])
     assert tied.tolist() == [keys.count(key) > 1 for key in keys]

@@ -164,8 +164,13 @@ def nest_epochs(
     keyed = pa.table([pa.array(number), pa.array(t), pa.array(reason >= 0)], names=_KEYS)
     for name in (*rules.listed, *beside):
         keyed = keyed.append_column(f"{keyed.num_columns}", epochs[name])
-    order = order_by_time(number, t)
-    order, is_repeated = _settle_ties(keyed, order, n_compared=len(_KEYS) + len(rules.listed))
+    # NaN stands with infinity, behind all times; their order is settled as that of ties.
+    finite = np.where(np.isnan(t), np.inf, t)
+    order = order_by_time(number, finite, n_objects)
+    is_tied = find_ties(number[order], finite[order])
+    order, is_repeated = _settle_ties(
+        keyed, order, is_tied, n_compared=len(_KEYS) + len(rules.listed)
+    )
     is_bad = reason[order] >= 0
     counts = np.bincount(reason[reason >= 0], minlength=len(BAD_EPOCHS))
     counted = Counter({f"bad_{rule}": int(n) for rule, n in zip(BAD_EPOCHS, counts, strict=True)})
@@ -217,12 +222,11 @@ def select_epochs(rows: pa.Table, listed: Sequence[str]) -> tuple[pa.Table, Bool
 
 
 def _settle_ties(
-    keyed: pa.Table, order: IntArray, *, n_compared: int
+    keyed: pa.Table, order: IntArray, is_tied: BoolArray, *, n_compared: int
 ) -> tuple[IntArray, BoolArray]:
     """Return the order made total, and which epochs equal the one before in the first columns."""
-    number, t = (keyed[name].to_numpy()[order] for name in _KEYS[:2])
     is_repeated = np.zeros(len(order), dtype=bool)
-    places = np.flatnonzero(find_ties(number, t))
+    places = np.flatnonzero(is_tied)
     if len(places) == 0:
         return order, is_repeated
     rows = order[places]
