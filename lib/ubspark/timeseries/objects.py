@@ -13,11 +13,11 @@ from ubspark.columns import HEALPIX_29
 from ubspark.errors import SchemaError
 from ubspark.sky.healpix import compute_healpix_29
 from ubspark.sky.vectors import (
-    compute_separation_arcsec,
     is_usable_position,
     to_ra_dec,
     to_unit_vectors,
 )
+from ubspark.timeseries.kernels.reach import find_far
 from ubspark.timeseries.nesting import EpochRules, NestCounts, nest_epochs
 
 __all__ = ["CurveLayout", "nest_alone", "nest_with_objects"]
@@ -99,7 +99,9 @@ def nest_with_objects(
     """
     number = _find_objects(epochs[layout.epoch_id], objects[layout.id])
     if layout.reach_arcsec is not None:
-        is_far = _is_far(epochs, objects, number, layout)
+        here = _to_vectors(epochs, str(layout.epoch_ra), str(layout.epoch_dec))
+        there = _to_vectors(objects, layout.ra, layout.dec)
+        is_far = find_far(here, there, number, reach_arcsec=layout.reach_arcsec)
         number = np.where(is_far, -1, number)
     lost = number < 0 if is_home is None else (number < 0) & is_home
     counts = NestCounts(Counter(without_object=int(np.count_nonzero(lost))))
@@ -175,18 +177,6 @@ def _refuse_repeated(ids: pa.ChunkedArray, name: str) -> None:
             f"its own."
         )
         raise SchemaError(msg)
-
-
-def _is_far(
-    epochs: pa.Table, objects: pa.Table, number: IntArray, layout: CurveLayout
-) -> BoolArray:
-    """Return which epochs lie too far from their object, or do not say where they lie."""
-    if objects.num_rows == 0:
-        return np.ones(len(number), dtype=bool)
-    here = _to_vectors(epochs, str(layout.epoch_ra), str(layout.epoch_dec))
-    there = _to_vectors(objects, layout.ra, layout.dec)[np.maximum(number, 0)]
-    distance = compute_separation_arcsec(here, there)
-    return ~(distance <= float(layout.reach_arcsec or 0.0))
 
 
 def _place(
