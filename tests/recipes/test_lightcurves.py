@@ -12,10 +12,11 @@ from pyspark.sql import SparkSession
 
 from ubspark.catalogs.delta import TableVersion, open_table
 from ubspark.catalogs.digests import ContentDigest, compute_digest
-from ubspark.errors import ConflictError, ParameterError, SchemaError
+from ubspark.errors import ConflictError, ParameterError, SchemaError, TransientError
 from ubspark.lineage.graph import LineageGraph, trace_up
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
+from ubspark.runtime.outputs import write_output
 from ubspark.runtime.places import find_entity, open_ledger
 from ubspark.runtime.replay import create_sandbox, find_original, prepare_replay, replay
 from ubspark.runtime.run_job import RunOutcome, plan_job, run_job
@@ -426,6 +427,26 @@ class TestNights:
         with pytest.raises(SchemaError, match="they have no column `quality`"):
             run(grown, spark, "curves", inputs, mode="update")
 
+    def test_another_writer_meanwhile_is_told(
+        self, grown: Home, spark: SparkSession, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The night is written, and then somebody else is first to commit."""
+        place = grown.warehouse / "curves"
+
+        def write_late(*args: Any) -> Any:
+            written = write_output(*args)
+            spark.sql(f"ALTER TABLE delta.`{place}` SET TBLPROPERTIES ('owner' = 'ana')")
+            return written
+
+        monkeypatch.setattr("ubspark.runtime.run_job.write_output", write_late)
+        before = set(open_output(grown, "curves").read_layout().paths)
+        with pytest.raises(TransientError, match="Another writer changed table"):
+            self.add(grown, spark, folder, "two")
+        after = open_output(grown, "curves")
+        assert after.version == 1
+        assert set(after.read_layout().paths) == before
+        assert {str(path) for path in place.glob("*.parquet")} == before
+
     def test_update_needs_the_table_itself(
         self, grown: Home, spark: SparkSession, folder: Path
     ) -> None:
@@ -450,6 +471,23 @@ def test_light_curves_feed_the_other_jobs(curves_home: Home, spark: SparkSession
     assert rows[100]["n_obs"] == next(
         row["n_epochs"] for row in read(curves_home, "curves") if row["objectId"] == 100
     )
+
+
+def test_objects_of_one_epoch_and_of_very_many(spark: SparkSession, tmp_path: Path) -> None:
+    home = Home(tmp_path / "many")
+    home.validate_writable()
+    n = 100_000
+    star = np.concatenate([np.zeros(n, np.int64), np.arange(1, 500)])
+    t = np.random.default_rng(2).permutation(len(star)).astype(np.float64)
+    rows = {"star": star, "time": t, "flux": np.ones(len(star)), "ra": star / 10.0}
+    pq.write_table(pa.table(rows | {"dec": np.zeros(len(star))}), tmp_path / "many.parquet")
+    inputs = {"sources": {"path": str(tmp_path / "many.parquet"), "roles": {"id": "star"}}}
+    outcome = run(home, spark, "curves", inputs, {})
+    assert outcome.record.metrics["epochs"] == len(star)
+    found = {row["star"]: row for row in read(home, "curves")}
+    assert found[0]["n_epochs"] == n
+    assert found[0]["time"] == sorted(t[:n].tolist())
+    assert {found[i]["n_epochs"] for i in range(1, 500)} == {1}
 
 
 def test_plan_names_the_way(folder: Path, curves_home: Home) -> None:
