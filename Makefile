@@ -74,8 +74,9 @@ eval-periods: setup  ## Count the published periods that are found.
 bench-features: setup .peers/light-curve/.ready  ## Time the features beside light-curve.
 	$(BIN)/python benchmarks/bench_features.py
 
-bench-catalogs: setup .peers/lsdb/.ready  ## Time reading and writing HATS beside the peers.
+bench-catalogs: setup .peers/lsdb/.ready  ## Time reading and writing HATS, and nesting, beside the peers.
 	$(BIN)/python benchmarks/bench_catalogs.py
+	$(BIN)/python benchmarks/bench_lightcurves.py
 
 peer-light-curve: .peers/light-curve/.ready  ## Make the environment of light-curve.
 peer-lsdb: .peers/lsdb/.ready  ## Make the environment of the newest LSDB.

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.csv import write_csv
 from pyspark.sql import SparkSession
 
 from ubspark.lineage.audit import audit
@@ -55,6 +56,14 @@ JOBS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "idjoin",
         {"ids": {"path": "list.csv"}, "table": {"table": "ours"}},
         {"id_column": "star"},
+    ),
+    "nested": (
+        "lightcurves",
+        {
+            "sources": {"path": "epochs.csv", "roles": {"id": "star"}},
+            "objects": {"table": "ours", "columns": ["mag"]},
+        },
+        {"bands": ["V"], "bad_flags": {"flags": 2}},
     ),
     "features": (
         "features",
@@ -120,6 +129,9 @@ def make_sources(folder: Path) -> None:
         table["mag"] = rng.normal(16, 1, N)
         pq.write_table(pa.table(table), folder / f"{name}.parquet")
     (folder / "list.csv").write_text("star\n5\n3\n1000\n")
+    epochs = {"star": rng.integers(0, N, 500), "time": rng.uniform(0, 90, 500).round(1)}
+    epochs |= {"flux": rng.normal(size=500), "band": np.full(500, "V")}
+    write_csv(pa.table(epochs | {"flags": rng.integers(0, 4, 500)}), folder / "epochs.csv")
 
 
 def make_curves(spark: SparkSession, home: Home) -> None:

@@ -32,9 +32,9 @@ class RowFacts:
     properties: Mapping[str, str]
 
 
-def read_metadata(uri: str) -> dict[str, Any]:
+def read_metadata(uri: str, *, version: int | None = None) -> dict[str, Any]:
     """Return the metadata of a table as the ``metaData`` action of its log holds it."""
-    table = DeltaTable(uri)
+    table = DeltaTable(uri, version=version)
     metadata = table.metadata()
     return {
         "schemaString": table.schema().to_json(),

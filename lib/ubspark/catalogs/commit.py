@@ -17,6 +17,7 @@ from delta import exceptions as delta_errors
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.appends import RowFacts, validate_append
+from ubspark.catalogs.delta import locate_file
 from ubspark.catalogs.layout import open_filesystem
 from ubspark.catalogs.parquet_sink import Constraint, WrittenFile
 from ubspark.catalogs.schema import TableSchema
@@ -31,7 +32,7 @@ __all__ = [
     "remove_files",
 ]
 
-WriteMode = Literal["error", "append", "overwrite"]
+WriteMode = Literal["error", "append", "overwrite", "update"]
 
 #: Delta refuses old versions after a week by default; ours stay readable for ten years.
 RETENTION = "interval 3650 days"
@@ -57,13 +58,16 @@ class TableCommit:
     uri
         Place of the table.
     mode
-        ``error`` creates it, ``append`` adds rows, ``overwrite`` replaces all rows.
+        ``error`` creates it, ``append`` adds rows, ``overwrite`` replaces all rows, ``update``
+        replaces some files.
     base_version
         Version on which the rows rest; -1 where there is no table yet.
     app_id, app_version
         Transaction id; Delta applies each pair once.
     metadata
         What the commit says of itself.
+    removed
+        Of an update: the files, by path or URI, whose rows it replaces.
     """
 
     uri: str
@@ -75,6 +79,7 @@ class TableCommit:
     files: tuple[WrittenFile, ...]
     app_id: str
     metadata: Mapping[str, Any]
+    removed: tuple[str, ...] = ()
 
 
 def prepare_folder(uri: str) -> None:
@@ -125,18 +130,18 @@ def commit_files(spark: SparkSession, commit: TableCommit) -> int:
     # Anything that commits between here and the end conflicts, except under append.
     if commit.mode != "append":
         transaction.readWholeTable()
-    elif found >= 0:
+    if commit.mode in ("append", "update") and found >= 0:
         there = json.loads(transaction.snapshot().metadata().json())["metaData"]
         rows = RowFacts(commit.schema, commit.constraints, commit.properties)
         validate_append(there, rows, table=commit.uri)
     parse = delta.actions.Action.fromJson
     actions = [parse(json.dumps(action)) for action in _adds(commit.files)]
     actions.append(parse(json.dumps(_transaction_id(transaction, commit))))
-    if commit.mode == "overwrite":
+    if commit.mode in ("overwrite", "update"):
         now = int(time.time() * 1000)
-        old_files = transaction.snapshot().allFiles().collectAsList()
+        old_files = _find_removed(transaction, commit)
         actions.extend(file.removeWithTimestamp(now, True) for file in old_files)
-    if commit.mode != "append" or found < 0:
+    if commit.mode not in ("append", "update") or found < 0:
         metadata = _metadata(commit, _read_identity(transaction, found))
         transaction.updateMetadata(parse(json.dumps(metadata)), True)
     transaction.registerSQLMetrics(spark._jsparkSession, _count(spark, commit.files))
@@ -144,6 +149,15 @@ def commit_files(spark: SparkSession, commit: TableCommit) -> int:
         return int(transaction.commit(_to_seq(jvm, actions), _operation(jvm, delta, commit)))
     except _CONFLICTS as error:
         raise TransientError(_describe_conflict(commit)) from error
+
+
+def _find_removed(transaction: Any, commit: TableCommit) -> list[Any]:
+    """Return Delta's own entries of the files that the commit takes away."""
+    there = transaction.snapshot().allFiles().collectAsList()
+    if commit.mode == "overwrite":
+        return list(there)
+    root, removed = commit.uri.rstrip("/"), set(commit.removed)
+    return [file for file in there if locate_file(root, str(file.path())) in removed]
 
 
 def _describe_conflict(commit: TableCommit) -> str:

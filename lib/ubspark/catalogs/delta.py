@@ -16,6 +16,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from ubspark.catalogs.addresses import to_local_path
+from ubspark.catalogs.digests import ContentDigest, compute_digest
 from ubspark.catalogs.layout import FileLayout, open_filesystem
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.scanning import scan_bounds
@@ -23,7 +24,14 @@ from ubspark.catalogs.schema import TableSchema
 from ubspark.columns import HEALPIX_29
 from ubspark.errors import InputMissingError, SchemaError
 
-__all__ = ["Commit", "TableVersion", "is_delta_table", "open_table", "read_history"]
+__all__ = [
+    "Commit",
+    "TableVersion",
+    "is_delta_table",
+    "locate_file",
+    "open_table",
+    "read_history",
+]
 
 #: Reader features under which the Parquet files of a table are its rows, as they stand.
 _PLAIN_READER_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
@@ -123,6 +131,18 @@ class TableVersion:
         """Return the smallest and largest value of a column by reading it; NaN does not count."""
         return scan_bounds(self.to_dataset(), column)
 
+    def read_digest(self) -> ContentDigest:
+        """Return the digest of the rows, from the history where it says so of all of them."""
+        newest = (c for c in read_history(self.uri) if c.version <= self.version and c.changed_data)
+        record = next((commit.record for commit in newest), None) or {}
+        spec, output = record.get("spec", {}), record.get("output")
+        if spec.get("outputs", {}).get(output, {}).get("mode", "append") != "append":
+            return ContentDigest.parse(str(record["digest"]))
+        digest = ContentDigest.empty(self.schema.to_arrow())
+        for batch in self.to_dataset().to_batches():
+            digest = digest + compute_digest(batch)
+        return digest
+
     def to_dataset(self) -> ds.Dataset:
         """Return the rows as an Arrow dataset, to scan without Spark."""
         if self.is_catalog:
@@ -130,7 +150,7 @@ class TableVersion:
         else:
             self._validate_plain()
             root = self.uri.rstrip("/")
-            located = [_locate(root, path) for path in sorted(self._read_log("path"))]
+            located = [locate_file(root, path) for path in sorted(self._read_log("path"))]
         if not located:
             return ds.dataset(self.schema.to_arrow().empty_table())
         filesystem, _ = open_filesystem(located[0])
@@ -163,7 +183,7 @@ class TableVersion:
             np.array([file[i] for file in files], dtype=np.int64) for i in range(1, 5)
         )
         root = self.uri.rstrip("/")
-        paths = tuple(_locate(root, file[0]) for file in files)
+        paths = tuple(locate_file(root, file[0]) for file in files)
         return FileLayout(paths, low, high, n_rows, n_bytes, self.schema.to_arrow())
 
     def _validate_plain(self) -> None:
@@ -238,7 +258,7 @@ def _validate_files(table: TableVersion, shown: str) -> None:
     """Refuse an old version whose local files were removed, by `ubspark gc` or by VACUUM."""
     if "://" in table.uri:
         return
-    places = (_locate(table.uri.rstrip("/"), path) for path in table._read_log("path"))
+    places = (locate_file(table.uri.rstrip("/"), path) for path in table._read_log("path"))
     gone = next((place for place in places if not Path(place).is_file()), None)
     if gone is not None:
         msg = (
@@ -261,7 +281,7 @@ def read_history(uri: str) -> list[Commit]:
     ]
 
 
-def _locate(root: str, path: str) -> str:
+def locate_file(root: str, path: str) -> str:
     """Return the place of a file of the log; those of a shallow clone lie with its source."""
     if path.startswith("file:") or "://" in path:
         return to_local_path(path)

@@ -128,6 +128,13 @@ class ContentDigest:
             schema=self.schema,
         )
 
+    def __sub__(self, other: "ContentDigest") -> "ContentDigest":
+        """Take away the digest of a part."""
+        if not isinstance(other, ContentDigest):
+            return NotImplemented
+        n_rows, total = -other.n_rows, -other.total % _WORD
+        return self + ContentDigest(n_rows, other.xor, total, other.schema)
+
     def __str__(self) -> str:
         """Text form ``v1:<schema>-<rows>-<xor>-<sum>``, which ``parse`` reads."""
         return f"v1:{self.schema}-{self.n_rows}-{self.xor:016x}-{self.total:016x}"

@@ -84,6 +84,13 @@ def ingest(
     option: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Option of the format: hdu=2.")
     ] = None,
+    data_model: Annotated[
+        str | None,
+        typer.Option(metavar="FILE#TABLE", help="Table of a survey's schema in Felis to check by."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a file that contradicts the data model.")
+    ] = False,
     mode: Annotated[str, typer.Option(help="error, append or overwrite.")] = "error",
     settings: Setting = None,
     force: Force = False,
@@ -99,6 +106,7 @@ def ingest(
     params |= _read_epoch(epoch, params["roles"])
     params |= {"units": _pairs(unit, "--unit"), "nulls": list(null or ())}
     params |= {"frame": frame, "pm_includes_cos_dec": pm_cos_dec}
+    params |= {"data_model": data_model, "strict": strict}
     content = {
         "job": "ingest",
         "inputs": {

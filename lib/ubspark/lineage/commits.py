@@ -7,11 +7,13 @@ from ubspark.catalogs.delta import Commit, is_delta_table, read_history
 from ubspark.catalogs.digests import ContentDigest
 from ubspark.errors import UbsparkError
 from ubspark.lineage.environment import describe_code
-from ubspark.lineage.spec import FrozenSpec
+from ubspark.lineage.spec import FrozenSpec, to_canonical_json
 
 __all__ = ["build_commit_record", "find_made", "validate_commit"]
 
 _FORMAT = 1
+#: What of an input decides the result, wherever it lies.
+_IDENTITY = ("table_id", "version", "digest", "options")
 
 
 def build_commit_record(
@@ -36,14 +38,44 @@ def find_made(uri: str, spec: FrozenSpec, output: str) -> Commit | None:
     """
     if not is_delta_table(uri):
         return None
-    is_append = spec.outputs[output]["mode"] == "append"
+    mode = spec.outputs[output]["mode"]
     for commit in read_history(uri):
         record = commit.record or {}
         if (record.get("key"), record.get("output")) == (spec.key, output):
             return commit
-        if commit.changed_data and not is_append:
+        if mode == "update" and _is_same_update(record, spec, output):
+            return commit
+        if commit.changed_data and mode not in ("append", "update"):
+            return None
+        if mode == "update" and _replaces_all(commit):
             return None
     return None
+
+
+def _is_same_update(record: Mapping[str, Any], spec: FrozenSpec, output: str) -> bool:
+    """Whether a commit added the very same to the table, whatever was there before."""
+    made = record.get("spec", {})
+    if record.get("output") != output or made.get("outputs", {})[output]["mode"] != "update":
+        return False
+    base = spec.outputs[output]["base"]
+    return _describe_update(made, base) == _describe_update(spec.to_json(), base)
+
+
+def _describe_update(spec: Mapping[str, Any], base: str) -> str:
+    """Return what an update adds to a table, as text that can be compared."""
+    inputs = {
+        name: {key: value for key, value in entry.items() if key in _IDENTITY}
+        for name, entry in spec["inputs"].items()
+        if name != base
+    }
+    return to_canonical_json([spec["job"], spec["job_version"], spec["params"], inputs])
+
+
+def _replaces_all(commit: Commit) -> bool:
+    """Whether a commit of ubspark made the table, or overwrote it."""
+    record = commit.record or {}
+    output = record.get("spec", {}).get("outputs", {}).get(record.get("output"), {})
+    return output.get("mode") in ("error", "overwrite")
 
 
 def validate_commit(uri: str, version: int, record: Mapping[str, Any]) -> None:

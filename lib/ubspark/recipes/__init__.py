@@ -9,6 +9,7 @@ from ubspark.recipes.export import EXPORT
 from ubspark.recipes.features import FEATURES
 from ubspark.recipes.idjoin import IDJOIN
 from ubspark.recipes.ingest import INGEST
+from ubspark.recipes.lightcurves import LIGHTCURVES
 from ubspark.recipes.multimatch import MULTIMATCH
 from ubspark.recipes.neighbors import NEIGHBORS
 from ubspark.recipes.periodograms import PERIODOGRAMS
@@ -23,6 +24,7 @@ _ALL: tuple[Recipe, ...] = (
     FEATURES,
     IDJOIN,
     INGEST,
+    LIGHTCURVES,
     MULTIMATCH,
     NEIGHBORS,
     PERIODOGRAMS,

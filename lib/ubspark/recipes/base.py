@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict
 from pyspark.sql import DataFrame, SparkSession
 
 from ubspark.catalogs.catalog import Catalog
+from ubspark.catalogs.digests import ContentDigest
 from ubspark.catalogs.export.staging import StagingFolder
 from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.filters import Condition
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.schema import TableSchema
 from ubspark.catalogs.sources import Source
-from ubspark.catalogs.writers import RowTask
+from ubspark.catalogs.writers import RowTask, WrittenRows
 from ubspark.figures import Figure
 from ubspark.sky.regions import Region
 
@@ -29,6 +30,7 @@ __all__ = [
     "Params",
     "Recipe",
     "Summary",
+    "TableUpdate",
     "Workspace",
     "count_pieces",
 ]
@@ -71,6 +73,8 @@ class Workspace:
     scratch: Path
     #: How to cut the work; never part of the run key.
     n_cells: int | None = None
+    #: Outputs whose own files are replaced where they change, and nowhere else.
+    updates: frozenset[str] = frozenset()
     #: How to bring the rows of a match together.
     plan: Literal["auto", "cells", "broadcast", "shuffle"] = "auto"
 
@@ -90,6 +94,16 @@ def count_pieces(n_slots: int) -> int:
     return 2 * n_slots
 
 
+class TableUpdate(Protocol):
+    """What written rows replace of the table that they go to; known once they are written."""
+
+    def find_removed(self, written: WrittenRows) -> tuple[str, ...]:
+        """Return the files, by path or URI, that are no part of the new version."""
+
+    def find_digest(self, written: WrittenRows) -> ContentDigest:
+        """Return the digest of all rows of the new version."""
+
+
 @dataclass(frozen=True)
 class OutputTable:
     """A table that a job makes, not yet computed.
@@ -100,6 +114,8 @@ class OutputTable:
         The tasks and what each of them does (``catalogs.writers.write_rows``).
     properties
         Table properties, roles among them.
+    update
+        Of an output in the mode update: what its rows replace.
     """
 
     frame: DataFrame
@@ -107,6 +123,7 @@ class OutputTable:
     properties: Mapping[str, str]
     constraints: tuple[Constraint, ...] = ()
     task: RowTask | None = None
+    update: TableUpdate | None = None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The ingest job: rows of a file become a catalog table, sorted on the sky."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,10 +18,16 @@ from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableColumn, TableSchema
 from ubspark.catalogs.sources import NullRules, Source
+from ubspark.catalogs.sources.data_model import (
+    ModelTable,
+    compare_columns,
+    describe_columns,
+    read_model,
+)
 from ubspark.catalogs.sources.frames import read_epoch
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29, NO_POSITION
-from ubspark.errors import ParameterError
+from ubspark.errors import ParameterError, SchemaError
 from ubspark.recipes.base import (
     Fact,
     JobInput,
@@ -77,14 +84,21 @@ class IngestParams(Params):
     pm_includes_cos_dec: bool | None = None
     #: Units of columns, where the file does not declare them or is wrong.
     units: dict[str, str] = Field(default_factory=dict)
+    #: Table that the file should be, as the survey describes it in Felis: ``FILE#TABLE``.
+    data_model: str | None = None
+    #: Refuse a file that contradicts it, instead of reporting.
+    strict: bool = False
+    #: SHA-256 of the data model; set when the job is frozen.
+    data_model_sha256: str | None = None
     #: Sentinels: ``-999`` in every number column, ``psfMag=99.99`` in one.
     nulls: tuple[str, ...] = ()
 
 
 @dataclass
 class _CountRows:
-    """Counts the rows of a task on their way to the file."""
+    """Counts the rows of a task on their way to the file, and nulls where none should be."""
 
+    required: tuple[str, ...] = ()
     summary: dict[str, int] = field(default_factory=lambda: {"rows": 0, "unplaced": 0})
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
@@ -92,6 +106,9 @@ class _CountRows:
             index = batch.column(HEALPIX_29.name).to_numpy()
             self.summary["rows"] += len(index)
             self.summary["unplaced"] += int((index == NO_POSITION).sum())
+            for name in self.required:
+                key = f"null {name}"
+                self.summary[key] = self.summary.get(key, 0) + batch.column(name).null_count
             yield batch
 
 
@@ -106,7 +123,9 @@ class Ingest:
 
     def resolve(self, inputs: Mapping[str, JobInput], params: IngestParams) -> IngestParams:
         """Find the roles, the frame and the epoch, and check them against the columns."""
-        source = _source(inputs)
+        source, model = _source(inputs, params), _read_model(params)
+        if model is not None:
+            _validate_model(_source(inputs), model, params)
         roles = find_roles(source, params.roles)
         schema = _read_schema(source)
         if "epoch" in roles:
@@ -128,7 +147,13 @@ class Ingest:
             validate_convention(roles["pmra"], params.pm_includes_cos_dec, frame)
         epoch = params.epoch if params.epoch is not None or "epoch" in roles else source.epoch
         return params.model_copy(
-            update={"roles": roles, "frame": frame, "epoch": epoch, "units": units}
+            update={
+                "roles": roles,
+                "frame": frame,
+                "epoch": epoch,
+                "units": units,
+                "data_model_sha256": model and model.sha256,
+            }
         )
 
     def plan(
@@ -156,7 +181,7 @@ class Ingest:
         self, inputs: Mapping[str, JobInput], params: IngestParams
     ) -> Mapping[str, RowFacts]:
         """Return what is known of the table's rows before any is read."""
-        source, roles = _source(inputs), _find_table_roles(params)
+        source, roles = _source(inputs, params), _find_table_roles(params)
         known = CatalogRoles(roles, params.epoch, params.pm_includes_cos_dec).to_properties()
         properties = {**source.properties, **known}
         return {"table": RowFacts(_describe(source, params, roles), _CONSTRAINTS, properties)}
@@ -165,7 +190,7 @@ class Ingest:
         self, inputs: Mapping[str, JobInput], params: IngestParams, workspace: Workspace
     ) -> JobResult:
         """Return the catalog table, range-partitioned and sorted by ``_healpix_29``."""
-        source = _source(inputs)
+        source, model = _source(inputs, params), _read_model(params)
         rows = source.to_dataframe(workspace.spark, nulls=NullRules.parse(params.nulls))
         rows = _place(_widen_roles(rows, source, params.roles), params)
         roles, facts = _find_table_roles(params), self.foresee(inputs, params)["table"]
@@ -178,14 +203,17 @@ class Ingest:
         )
         table = OutputTable(
             frame=ordered,
-            task=_CountRows(),
+            task=_CountRows(_find_required(facts.schema, model)),
             schema=facts.schema,
             properties=facts.properties,
             constraints=facts.constraints,
         )
 
         def summarise(written: Mapping[str, WrittenRows]) -> Summary:
-            return _summarise(source, params, roles, written["table"])
+            summary = _summarise(source, params, roles, written["table"])
+            if model is None:
+                return summary
+            return _report(summary, _source(inputs), model, written["table"])
 
         return JobResult({"table": table}, summarise)
 
@@ -193,12 +221,58 @@ class Ingest:
 INGEST = Ingest()
 
 
-def _source(inputs: Mapping[str, JobInput]) -> Source:
+def _source(inputs: Mapping[str, JobInput], params: IngestParams | None = None) -> Source:
+    """Return the file, its columns described by the data model where they do not say."""
     source = inputs["source"].source
     if source is None:
         msg = "`inputs.source` must give a file: `source: {path: FILE}`."
         raise ParameterError(msg)
-    return source
+    model = None if params is None else _read_model(params)
+    if model is None:
+        return source
+    return replace(source, columns=describe_columns(source.columns, model))
+
+
+def _read_model(params: IngestParams) -> ModelTable | None:
+    return None if params.data_model is None else read_model(params.data_model)
+
+
+def _validate_model(source: Source, model: ModelTable, params: IngestParams) -> None:
+    """Refuse a data model that has changed, and where asked a file that contradicts it."""
+    if params.data_model_sha256 not in (None, model.sha256):
+        msg = (
+            f"The data model `{params.data_model}` has changed: its SHA-256 is "
+            f"{model.sha256[:12]}…, and was {str(params.data_model_sha256)[:12]}…."
+        )
+        raise ParameterError(msg)
+    faults = compare_columns(source.columns, model).find_faults()
+    if faults and params.strict:
+        msg = f"`{source.path}` is no {model.title}. {' '.join(faults)}"
+        raise SchemaError(msg)
+
+
+def _find_required(schema: TableSchema, model: ModelTable | None) -> tuple[str, ...]:
+    return () if model is None else tuple(name for name in model.required if name in schema)
+
+
+def _report(summary: Summary, source: Source, model: ModelTable, written: WrittenRows) -> Summary:
+    """Return the summary with how the file compares with its data model."""
+    found = compare_columns(source.columns, model)
+    metrics = {
+        "model_columns_known": len(found.known),
+        "model_columns_absent": len(found.absent),
+        "model_columns_foreign": len(found.foreign),
+        "model_types_other": len(found.types),
+        "model_units_other": len(found.units),
+    }
+    notes = [*summary.notes, *found.tell()]
+    nulls: Counter[str] = Counter()
+    for part in written.summaries:
+        nulls += Counter({k[5:]: n for k, n in part.items() if k.startswith("null ")})
+    metrics["model_nulls"] = nulls.total()
+    for name, n in nulls.items():
+        notes.append(f"Column `{name}` is null in {n:,} rows, which {model.title} does not allow.")
+    return Summary({**summary.metrics, **metrics}, summary.figures, notes)
 
 
 def _read_schema(source: Source) -> TableSchema:
@@ -248,6 +322,8 @@ def _place(rows: DataFrame, params: IngestParams) -> DataFrame:
 def _describe(source: Source, params: IngestParams, roles: Mapping[str, str]) -> TableSchema:
     """Return the schema of the catalog table: the index first, then the source's columns."""
     columns = [TableColumn.from_vocabulary(HEALPIX_29)]
+    model = _read_model(params) if params.strict else None
+    required = set() if model is None else set(model.required)
     doubles = {params.roles[role] for role in DOUBLE_ROLES if role in params.roles}
     for column in _read_schema(source).columns:
         unit = params.units.get(column.name) or column.unit
@@ -260,7 +336,7 @@ def _describe(source: Source, params: IngestParams, roles: Mapping[str, str]) ->
             TableColumn(
                 column.name,
                 kind,
-                column.name != roles["id"],
+                column.name != roles["id"] and column.name not in required,
                 unit,
                 column.ucd,
                 column.description,

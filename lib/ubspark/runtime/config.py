@@ -107,7 +107,7 @@ class OutputConfig(_Section):
     table: str | TableRef | None = None
     #: A folder, for jobs that write files.
     path: str | None = None
-    mode: Literal["error", "append", "overwrite"] = "error"
+    mode: Literal["error", "append", "overwrite", "update"] = "error"
 
 
 class ResourceConfig(_Section):

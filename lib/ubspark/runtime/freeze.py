@@ -91,8 +91,10 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
             msg = f"`outputs.{name}.table` must not name a version, got {address}."
             raise ParameterError(msg)
         uri = address.to_uri(home.warehouse)
-        _validate_place(name, uri, opened)
         outputs[name] = {"uri": uri, "mode": output.mode}
+        if output.mode == "update":
+            outputs[name]["base"] = _find_base(recipe, name, uri, opened)
+        _validate_place(name, uri, opened, base=outputs[name].get("base"))
     spec = FrozenSpec(
         job=recipe.name,
         job_version=recipe.version,
@@ -196,10 +198,29 @@ def _to_address(table: str | TableRef, key: str) -> TableAddress:
         raise ParameterError(msg) from error
 
 
-def _validate_place(name: str, uri: str, inputs: Mapping[str, JobInput]) -> None:
+def _find_base(recipe: Recipe, name: str, uri: str, inputs: Mapping[str, JobInput]) -> str:
+    """Return the input that holds the table which an output updates."""
+    known: Mapping[str, str] = getattr(recipe, "updates", {})
+    base = known.get(name)
+    if base is None:
+        msg = f"`outputs.{name}.mode` cannot be update: the job {recipe.name} makes whole tables."
+        raise ParameterError(msg)
+    table = inputs[base].table if base in inputs else None
+    if table is None or table.uri != uri:
+        msg = (
+            f"`outputs.{name}.mode` is update, so `inputs.{base}` must be the table that it "
+            f"updates, `{uri}`."
+        )
+        raise ParameterError(msg)
+    return base
+
+
+def _validate_place(
+    name: str, uri: str, inputs: Mapping[str, JobInput], *, base: str | None = None
+) -> None:
     """Refuse an output that is an input, lies in a file, or is a table that cannot be read."""
     for given in inputs.values():
-        if given.table is not None and given.table.uri == uri:
+        if given.name != base and given.table is not None and given.table.uri == uri:
             msg = (
                 f"`outputs.{name}.table` is the table that the job reads as `inputs.{given.name}` "
                 f"({uri}); choose another one."

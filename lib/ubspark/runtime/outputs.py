@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 from ubspark.catalogs.appends import RowFacts, read_metadata, validate_append
 from ubspark.catalogs.commit import TableCommit, commit_files, prepare_folder, remove_files
-from ubspark.catalogs.delta import is_delta_table, open_table, read_history
+from ubspark.catalogs.delta import TableVersion, is_delta_table, open_table, read_history
 from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.parquet_sink import ParquetSink
 from ubspark.catalogs.writers import WrittenRows, write_rows
@@ -63,10 +63,24 @@ def find_base(job: PreparedJob, name: str) -> int:
             f"result. Choose another name, or set `outputs.{name}.mode` to overwrite or append."
         )
         raise ConflictError(msg)
+    if mode == "update":
+        _validate_base(job, name, table)
     if mode == "append" and isinstance(job.recipe, _Foresees):
         rows = job.recipe.foresee(job.inputs, job.params)[name]
         validate_append(read_metadata(uri), rows, table=uri)
     return table.version
+
+
+def _validate_base(job: PreparedJob, name: str, table: TableVersion) -> None:
+    """Refuse to update a table from another version of it than the newest."""
+    base = str(job.spec.outputs[name]["base"])
+    read = job.inputs[base].table
+    if not isinstance(read, TableVersion) or read.version != table.version:
+        msg = (
+            f"`inputs.{base}` is {read}, but the newest version of that table, which "
+            f"`outputs.{name}` updates, is {table.version}. Leave the version out."
+        )
+        raise ConflictError(msg)
 
 
 def prepare_place(job: PreparedJob, name: str) -> None:
@@ -91,7 +105,7 @@ def write_output(
     uri = job.get_output_uri(name)
     if isinstance(table, OutputFolder):
         return write_folder(job, name, table, spark)
-    if job.spec.outputs[name]["mode"] == "append" and is_delta_table(uri):
+    if job.spec.outputs[name]["mode"] in ("append", "update") and is_delta_table(uri):
         facts = RowFacts(table.schema, table.constraints, _get_properties(job, table))
         validate_append(read_metadata(uri), facts, table=uri)
     sink = ParquetSink(uri, table.schema.to_arrow(), table.constraints)
@@ -114,8 +128,14 @@ def commit_output(
     if isinstance(table, OutputFolder) or isinstance(rows, WrittenFolder):
         return publish_folder(job, name, cast("WrittenFolder", rows), run_id=run_id)
     uri = job.get_output_uri(name)
-    metadata = build_commit_record(spec, run_id=run_id, output=name, digest=rows.digest)
     mode = spec.outputs[name]["mode"]
+    digest, removed = rows.digest, cast("tuple[str, ...]", ())
+    if table.update is not None:
+        digest, removed = table.update.find_digest(rows), table.update.find_removed(rows)
+        if not rows.files and not removed:
+            # Nothing is new: the version that is there is the result.
+            return describe_output(uri, base, rows_digest=str(digest))
+    metadata = build_commit_record(spec, run_id=run_id, output=name, digest=digest)
     commit = TableCommit(
         uri=uri,
         mode="overwrite" if mode == "error" and base >= 0 else mode,
@@ -126,10 +146,11 @@ def commit_output(
         files=rows.files,
         app_id=f"ubspark:{spec.key}:{name}",
         metadata=metadata,
+        removed=removed,
     )
     version = _commit(spark, commit)
     validate_commit(uri, version, metadata)
-    return describe_output(uri, version, rows_digest=str(rows.digest))
+    return describe_output(uri, version, rows_digest=str(digest))
 
 
 def describe_output(uri: str, version: int, *, rows_digest: str) -> OutputRecord:

@@ -142,7 +142,9 @@ def _execute(
     started = time.monotonic()
     _log.info("Spark %s on %s.", spark.version, spark.sparkContext.master)
     asked = job.config.resources
-    workspace = Workspace(spark, scratch, asked.cells, asked.plan)
+    outputs = job.spec.outputs.items()
+    updates = frozenset(name for name, output in outputs if output["mode"] == "update")
+    workspace = Workspace(spark, scratch, asked.cells, updates=updates, plan=asked.plan)
     with timed("Prepared"):
         result = job.recipe.run(job.inputs, job.params, workspace)
     written = {}

@@ -1,0 +1,5 @@
+"""Run the lightcurves job: `spark-submit jobs/periodograms.py --config FILE`."""
+
+from ubspark.cli.submit import main
+
+main("lightcurves")
