@@ -1,4 +1,4 @@
-"""The predictions of a cross-validation as a file: by them one training is compared with another."""
+"""The predictions of a cross-validation as a file, by which two trainings are compared."""
 
 from pathlib import Path
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from ubspark.errors import InputMissingError, ParameterError
+from ubspark.errors import InputMissingError
 from ubspark.lineage.comparison import Comparison, Tolerance, Verdict
 from ubspark.lineage.entities import Made
 from ubspark.lineage.environment import describe_code, describe_environment
@@ -22,7 +22,7 @@ from ubspark.runtime.places import find_entity
 from ubspark.runtime.records import RunRecord, create_run_id
 from ubspark.runtime.recovery import create_tracker
 from ubspark.runtime.run_job import run_job
-from ubspark.runtime.thaw import thaw, validate_files, validate_tables
+from ubspark.runtime.thaw import thaw, validate_catalogs, validate_files, validate_tables
 from ubspark.runtime.verdicts import compare_outputs, find_worst
 
 __all__ = [
@@ -116,8 +116,10 @@ def prepare_replay(
     tags = {"ubspark.replay_of": original.run_id}
     config = thaw(spec, ledger=ledger, sandbox=sandbox, resources=resources or {}, tags=tags)
     with tempfile.TemporaryDirectory(prefix="ubspark-") as scratch:
-        now = prepare_job(config, home, scratch=Path(scratch)).spec.to_json()
-    _validate_identities(spec, now)
+        job = prepare_job(config, home, scratch=Path(scratch))
+        now = job.spec.to_json()
+        validate_files(spec, now)
+        validate_catalogs(spec, now, job.inputs, home.runs / original.run_id)
     return config, [*_list_code(original, now), *_list_environment(original, home)]
 
 
@@ -177,22 +179,6 @@ def _find_makers(what: str, home: Home, ledger: Ledger) -> list[Made]:
     run = made.run
     beside = [other for other in ledger.find_runs(run) if other.output != made.output]
     return [made, *beside]
-
-
-def _validate_identities(spec: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse inputs that would be read as something else now."""
-    validate_files(spec, now)
-    for name, entry in spec["inputs"].items():
-        found = now["inputs"][name]
-        if found.get("digest") != entry.get("digest"):
-            msg = (
-                f"`inputs.{name}`: the catalog `{entry['uri']}` has changed since the run; the "
-                f"digest of its files is {found.get('digest')}, and was {entry.get('digest')}."
-            )
-            raise InputMissingError(msg)
-        if found["options"] != entry["options"]:
-            msg = f"`inputs.{name}` cannot be read as it was: its options would be others."
-            raise ParameterError(msg)
 
 
 def _list_code(original: Original, now: Mapping[str, Any]) -> list[str]:
