@@ -50,6 +50,7 @@ from ubspark.runtime.recovery import (
 from ubspark.runtime.session import build_session, count_slots, validate_start
 from ubspark.runtime.submissions import hold_submission
 from ubspark.runtime.telling import describe_run, log_start, timed
+from ubspark.runtime.usage import measured
 
 __all__ = ["RunOutcome", "plan_job", "run_job"]
 
@@ -146,13 +147,14 @@ def _execute(
     _log.info("Spark %s on %s.", spark.version, spark.sparkContext.master)
     asked = job.config.resources
     workspace = Workspace(spark, scratch, asked.cells, asked.plan)
-    with timed("Prepared"):
-        result = job.recipe.run(job.inputs, job.params, workspace)
     written = {}
-    for name, table in result.tables.items():
-        with timed(f"Written {name}"):
-            written[name] = write_output(job, name, table, spark)
-        _log.info("%s: %d rows, %d bytes.", name, written[name].n_rows, written[name].n_bytes)
+    with measured(record.metrics, spark):
+        with timed("Prepared"):
+            result = job.recipe.run(job.inputs, job.params, workspace)
+        for name, table in result.tables.items():
+            with timed(f"Written {name}"):
+                written[name] = write_output(job, name, table, spark)
+            _log.info("%s: %d rows, %d bytes.", name, written[name].n_rows, written[name].n_bytes)
     makers = set()
     for name, table in result.tables.items():
         with timed(f"Committed {name}"):
@@ -210,7 +212,8 @@ def _tracked(record: RunRecord, job: PreparedJob, home: Home) -> Iterator[None]:
     try:
         with _interrupted_by_sigterm():
             with home.lock("tracking"):
-                tracker.start(job.spec, run_id=record.run_id, tags=_collect_tags(job))
+                tags = {**_collect_tags(job), "ubspark.attempt": str(record.attempt)}
+                tracker.start(job.spec, run_id=record.run_id, tags=tags)
             record.mlflow_run = tracker.mlflow_run
             record.save()
             yield
