@@ -15,6 +15,7 @@ from ubspark.lineage.comparison import Comparison, Tolerance, Verdict
 from ubspark.lineage.entities import Made
 from ubspark.lineage.environment import describe_code, describe_environment
 from ubspark.lineage.ledger import Ledger
+from ubspark.runtime.bundle import is_bundle, read_bundle
 from ubspark.runtime.config import JobConfig
 from ubspark.runtime.freeze import prepare_job
 from ubspark.runtime.home import Home
@@ -40,12 +41,19 @@ _DECISIVE = ("numpy", "numba", "scipy", "pyarrow", "pyspark", "delta-spark", "sc
 
 @dataclass(frozen=True)
 class Original:
-    """A run to be replayed: what it made, and the spec in its commits."""
+    """A run to be replayed: what it made, and the spec in its commits.
+
+    Attributes
+    ----------
+    folder
+        That of the run, or of its bundle; it may be gone.
+    """
 
     run_id: str
     outputs: Mapping[str, Made]
     spec: Mapping[str, Any]
     code: Mapping[str, Any]
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -82,18 +90,23 @@ class Replay:
 
 
 def find_original(what: str, home: Home, ledger: Ledger) -> Original:
-    """Return the run that a user names by its id, or by a table version or folder it made.
+    """Return the run that a user names: by its id, its bundle, or something it made.
 
     Raises
     ------
     InputMissingError
         If no commit is known of it.
     """
-    made = ledger.find_runs(what) or _find_makers(what, home, ledger)
-    first = made[0]
-    record = first.record or {}
-    outputs = {part.output: part for part in made}
-    return Original(str(first.run), outputs, first.spec, record.get("code", {}))
+    folder = Path(what)
+    if is_bundle(folder):
+        run_id, outputs = read_bundle(folder.absolute())
+    else:
+        made = ledger.find_runs(what) or _find_makers(what, home, ledger)
+        outputs = {part.output: part for part in made}
+        run_id = str(made[0].run)
+        folder = home.runs / run_id
+    first = next(iter(outputs.values()))
+    return Original(run_id, outputs, first.spec, (first.record or {}).get("code", {}), folder)
 
 
 def prepare_replay(
@@ -119,8 +132,8 @@ def prepare_replay(
         job = prepare_job(config, home, scratch=Path(scratch))
         now = job.spec.to_json()
         validate_files(spec, now)
-        validate_catalogs(spec, now, job.inputs, home.runs / original.run_id)
-    return config, [*_list_code(original, now), *_list_environment(original, home)]
+        validate_catalogs(spec, now, job.inputs, original.folder)
+    return config, [*_list_code(original, now), *_list_environment(original)]
 
 
 def replay(
@@ -151,7 +164,7 @@ def replay(
             pq.write_table(found.rows, paths[-1])
     done = Replay(original, record, find_worst(outputs), outputs, changes, paths)
     here = _describe_machine(describe_environment())
-    known = _read_environment(original, home)
+    known = _read_environment(original)
     there = _describe_machine(known) if known else None
     content = {**done.to_json(), "machine": here, "machine_of_original": there}
     text = json.dumps(content, indent=2, ensure_ascii=False)
@@ -197,9 +210,9 @@ def _list_code(original: Original, now: Mapping[str, Any]) -> list[str]:
     return changes
 
 
-def _list_environment(original: Original, home: Home) -> list[str]:
+def _list_environment(original: Original) -> list[str]:
     """Return what of the surroundings is not as it was."""
-    was, now = _read_environment(original, home), describe_environment()
+    was, now = _read_environment(original), describe_environment()
     if was is None:
         return ["The environment of the run is not known: its folder is not in this home."]
     names = ("python", "cpu", "blas", "image")
@@ -212,8 +225,8 @@ def _list_environment(original: Original, home: Home) -> list[str]:
     return [*changes, f"{len(others)} other packages differ."] if others else changes
 
 
-def _read_environment(original: Original, home: Home) -> dict[str, Any] | None:
-    path = home.runs / original.run_id / "environment.json"
+def _read_environment(original: Original) -> dict[str, Any] | None:
+    path = original.folder / "environment.json"
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
