@@ -125,14 +125,15 @@ def find_run(server: Server, outcome: RunOutcome) -> Run:
 
 
 def test_run_is_found_by_its_inputs_and_says_what_it_used(
-    server: Server, run: Callable[..., RunOutcome]
+    server: Server, run: Callable[..., RunOutcome], capfd: pytest.CaptureFixture[str]
 ) -> None:
     outcome = run("served")
+    assert capfd.readouterr().out == "", "The JSON of a command stands alone."
     shown = find_run(server, outcome)
     for condition in ("datasets.name = 'stars@v0'", "datasets.context = 'output'"):
         assert shown.info.run_id in [run.info.run_id for run in find(server, condition)]
     assert find(server, "datasets.name = 'stars@v1'") == []
-    assert shown.data.params["radius"] == "1 arcsec"
+    assert shown.data.params["radius"] == "1.0 arcsec"
     metrics = shown.data.metrics
     assert metrics["input_rows"] == 800
     assert metrics["output_rows"] == outcome.outputs["matches"]["n_rows"] == 400
@@ -142,7 +143,7 @@ def test_run_is_found_by_its_inputs_and_says_what_it_used(
     assert 0 < metrics["core_seconds"] < 3 * metrics["seconds"] + 1
     assert 1e8 < metrics["peak_memory_bytes"] < 3e10
     assert {"spilled_disk_bytes", "spilled_memory_bytes", "shuffle_read_bytes"} <= set(metrics)
-    assert metrics["matches"] == 400
+    assert metrics["matched_rows"] == 400
     assert shown.data.tags["ubspark.attempt"] == "1"
     assert shown.info.status == "FINISHED"
 
@@ -243,4 +244,4 @@ def test_failed_runs_are_made_anew_too(
     anew = find(server, "attributes.status = 'FAILED'")
     assert {shown.data.tags["ubspark.rebuilt"] for shown in anew} == {"true"}
     assert len(anew) == 2
-    assert {shown.data.params["radius"] for shown in anew} == {"1 arcsec"}
+    assert {shown.data.params["radius"] for shown in anew} == {"1.0 arcsec"}

@@ -6,30 +6,28 @@ of RO-Crate, which the metadata names by its address, comes from the package roc
 
 import sys
 from importlib import resources
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from requests import PreparedRequest, Response
-from requests.adapters import BaseAdapter
+from requests.adapters import HTTPAdapter
 from requests_cache import CachedSession
 from rocrate_validator.cli.main import cli
+from urllib3 import HTTPResponse
 
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 PROFILE = "process-run-crate"
 
 
-class ContextAdapter(BaseAdapter):
+class ContextAdapter(HTTPAdapter):
     """Answers with the context that the package ships."""
 
     def send(self, request: PreparedRequest, **_: Any) -> Response:
-        answer = Response()
-        answer.status_code, answer.request, answer.url = 200, request, str(request.url)
-        answer.headers["Content-Type"] = "application/ld+json"
-        answer._content = (resources.files("rocrate") / "data" / "ro-crate.jsonld").read_bytes()
-        return answer
-
-    def close(self) -> None:
-        pass
+        content = (resources.files("rocrate") / "data" / "ro-crate.jsonld").read_bytes()
+        headers = {"Content-Type": "application/ld+json"}
+        raw = HTTPResponse(BytesIO(content), headers, status=200, preload_content=False)
+        return self.build_response(request, raw)
 
 
 def fill_cache(cache: Path) -> None:

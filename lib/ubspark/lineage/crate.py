@@ -1,7 +1,7 @@
 """A run as a Process Run Crate: the RO-Crate metadata of a folder that holds what it needs."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,10 +74,11 @@ def to_crate(run: CrateRun) -> dict[str, Any]:
             "`sh replay.sh` runs it again and compares the result with the digests kept here."
         ),
         "datePublished": _to_iso(run.ended_ms),
+        "author": {"@id": _name_user(run)},
         "license": {"@id": "https://spdx.org/licenses/BSD-3-Clause"},
         "conformsTo": {"@id": _PROFILE},
-        "hasPart": [{"@id": file["@id"]} for file in files],
-        "mentions": [{"@id": _name_action(run)}],
+        "hasPart": _link(str(file["@id"]) for file in files),
+        "mentions": {"@id": _name_action(run)},
     }
     graph = [
         {
@@ -96,6 +97,12 @@ def to_crate(run: CrateRun) -> dict[str, Any]:
         *files,
     ]
     return {"@context": f"{_CRATE}/context", "@graph": graph}
+
+
+def _link(names: Iterable[str]) -> list[dict[str, str]] | dict[str, str]:
+    """Return links to entities; one alone stands without a list, as the format recommends."""
+    links = [{"@id": name} for name in names]
+    return links[0] if len(links) == 1 else links
 
 
 def _name_action(run: CrateRun) -> str:
@@ -134,11 +141,11 @@ def _describe_action(run: CrateRun) -> dict[str, Any]:
         "description": f"The job {spec['job']}, version {spec['job_version']}, key {spec['key']}.",
         "instrument": {"@id": _name_job(run)},
         "agent": {"@id": _name_user(run)},
-        "object": [{"@id": _name_data(role, "input")} for role in run.inputs],
-        "result": [{"@id": _name_data(role, "output")} for role in run.outputs],
+        "object": _link(_name_data(role, "input") for role in run.inputs),
+        "result": _link(_name_data(role, "output") for role in run.outputs),
         **started,
         "endTime": _to_iso(run.ended_ms),
-        "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+        "actionStatus": "http://schema.org/CompletedActionStatus",
     }
 
 

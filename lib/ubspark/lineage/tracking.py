@@ -184,6 +184,8 @@ class Tracker:
     def _open(self) -> Any:
         os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        # Else it prints its address where the JSON of a command belongs.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         # MLflow's own patience is minutes per call.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
