@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from html import escape
 
 from ubspark.lineage.formats import describe_run
-from ubspark.lineage.graph import LineageGraph
+from ubspark.lineage.graph import LineageGraph, Link
+from ubspark.lineage.spec import to_canonical_json
 
 __all__ = ["to_html"]
 
-_WIDTH, _HEIGHT = 220, 46
-_GAP_X, _GAP_Y = 70, 22
+_WIDTH, _HEIGHT = 184, 46
+_GAP_X, _GAP_Y = 56, 22
 _MARGIN = 20
-_MAX_LETTERS = 30
+_MAX_LETTERS = 25
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; margin: 2em auto; max-width: 1200px;
@@ -21,6 +22,7 @@ h1 { font-size: 1.4em; } .scroll { overflow-x: auto; border: 1px solid #ddd; }
 table { border-collapse: collapse; margin-top: 1.5em; width: 100%; }
 td, th { text-align: left; padding: 4px 10px; border-bottom: 1px solid #e5e5e5; vertical-align: top;
   font-size: 13px; overflow-wrap: anywhere; }
+td:first-child { white-space: nowrap; }
 .key span { display: inline-block; width: 12px; height: 12px; margin: 0 4px 0 14px;
   border: 1px solid #666; vertical-align: -1px; }
 .bad { color: #a40000; font-weight: bold; }
@@ -54,7 +56,7 @@ def to_html(graph: LineageGraph) -> str:
     tallest = max(len(column) for column in columns)
     height = 2 * _MARGIN + tallest * (_HEIGHT + _GAP_Y) - _GAP_Y
     arrows = "".join(
-        _draw_arrow(boxes[link.target], boxes[link.source], link.role) for link in graph.links
+        _draw_arrow(boxes[link.target], boxes[link.source], link) for link in graph.links
     )
     drawn = "".join(_draw_box(box, is_root=box.node == graph.root.key) for box in boxes.values())
     title = escape(f"Lineage of {graph.root.name}")
@@ -154,19 +156,21 @@ def _draw_box(box: _Box, *, is_root: bool) -> str:
     )
 
 
-def _draw_arrow(start: _Box, end: _Box, role: str) -> str:
+def _draw_arrow(start: _Box, end: _Box, link: Link) -> str:
     x1, y1 = start.x + _WIDTH, start.y + _HEIGHT / 2
     x2, y2 = end.x - 2, end.y + _HEIGHT / 2
-    bend = max(30.0, (x2 - x1) / 2)
+    bend = max(25.0, (x2 - x1) / 2)
+    # Beside the table: several of them may meet at a run.
+    at_start = link.kind == "used"
+    x, y, anchor = (x1 + 5, y1, "start") if at_start else (x2 - 9, y2, "end")
     label = (
-        f'<text x="{x2 - 6:g}" y="{y2 - 5:g}" text-anchor="end" font-size="10" fill="#666" '
-        f'font-family="system-ui, sans-serif">{escape(role)}</text>'
-        if role
-        else ""
+        f'<text x="{x:g}" y="{y - 5:g}" text-anchor="{anchor}" font-size="10" fill="#555" '
+        f'font-family="system-ui, sans-serif">{escape(link.role)}</text>'
     )
     return (
         f'<path d="M{x1:g} {y1:g}C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}" '
-        f'fill="none" stroke="#888" stroke-width="1.3" marker-end="url(#tip)"/>{label}'
+        f'fill="none" stroke="#888" stroke-width="1.3" marker-end="url(#tip)"/>'
+        f"{label if link.role else ''}"
     )
 
 
@@ -178,7 +182,7 @@ def _list_nodes(graph: LineageGraph, boxes: Mapping[str, _Box]) -> str:
             facts = describe_run(graph, node)
             run = node.removeprefix("run:")
             place, identity = f"run {run}", f"key {facts['key']}"
-            detail = ", ".join(f"{name} {value}" for name, value in facts["params"].items())
+            detail = to_canonical_json(facts["params"])
         else:
             entity = graph.entities[node]
             place, identity = entity.place, entity.identity
