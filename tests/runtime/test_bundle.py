@@ -81,7 +81,7 @@ def test_wheel_is_the_running_code(bundle: Path, tmp_path: Path) -> None:
     ).stdout
     code = describe_code()
     assert f"'sha256': '{code['sha256']}'" in said
-    assert str(code.get("git")) in said
+    assert str(code.get("git", "")) in said
 
 
 def test_bundle_replays_in_an_empty_home(bundle: Path, spark: SparkSession, tmp_path: Path) -> None:
