@@ -56,7 +56,7 @@ def describe_run(
     """Put metrics, notes, surroundings and the report beside the record."""
     record.metrics |= {
         **summary.metrics,
-        **count_inputs(job.inputs),
+        **count_inputs(job.inputs, job.spec),
         "output_rows": sum(rows.n_rows for rows in written.values()),
         "output_bytes": sum(rows.n_bytes for rows in written.values()),
     }

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 from pyspark.sql import SparkSession
 
+from ubspark.lineage.spec import CatalogInput, FileInput, FrozenSpec
 from ubspark.recipes.base import JobInput
 
 __all__ = ["count_inputs", "measured"]
@@ -46,12 +47,20 @@ def measured(metrics: dict[str, float], spark: SparkSession) -> Iterator[None]:
             metrics |= _sum_stages(spark, after=last, driver_s=driver_s) | _read_executors(spark)
 
 
-def count_inputs(inputs: Mapping[str, JobInput]) -> dict[str, float]:
-    """Return rows and bytes of all inputs, as their logs and footers state them."""
-    tables = [given.table for given in inputs.values() if given.table is not None]
-    files = [given.source for given in inputs.values() if given.table is None and given.source]
-    n_rows = sum(table.n_rows for table in tables) + sum(file.n_rows or 0 for file in files)
-    return {"input_rows": n_rows, "input_bytes": sum(table.n_bytes for table in tables)}
+def count_inputs(inputs: Mapping[str, JobInput], spec: FrozenSpec) -> dict[str, float]:
+    """Return rows and bytes of all inputs, as their logs, footers and manifests state them."""
+    n_rows = n_bytes = 0
+    for name, given in inputs.items():
+        holder = given.source if given.source is not None else given.table
+        n_rows += (holder.n_rows if holder is not None else None) or 0
+        entry = spec.inputs[name]
+        if isinstance(entry, FileInput):
+            n_bytes += sum(size for _, size, _ in entry.files)
+        elif given.table is not None:
+            n_bytes += given.table.n_bytes
+        elif isinstance(entry, CatalogInput):
+            n_bytes += entry.n_bytes
+    return {"input_rows": n_rows, "input_bytes": n_bytes}
 
 
 class _MemoryWatch:
