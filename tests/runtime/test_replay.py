@@ -96,6 +96,26 @@ def test_changed_code_is_said_before_the_run(chain_home: Home, tmp_path: Path) -
     assert "environment of the run is not known" in changes[2]
 
 
+def test_another_processor_is_said_before_the_run_and_kept_beside_this_one(
+    chain_home: Home, spark: SparkSession
+) -> None:
+    known = find_original("stars@v0", chain_home, open_ledger(chain_home))
+    path = known.folder / "environment.json"
+    text = path.read_text()
+    there = {"cpu": "Other CPU", "blas": "other-blas 1.0"}
+    try:
+        path.write_text(json.dumps(json.loads(text) | there))
+        done, changes = again(chain_home, spark, "stars@v0")
+    finally:
+        path.write_text(text)
+    assert [change.partition(" is ")[0] for change in changes] == ["cpu", "blas"]
+    assert all(", and was " in change for change in changes)
+    said = json.loads((done.record.folder / "replay.json").read_text())
+    assert said["machine_of_original"].items() >= there.items()
+    assert said["machine"]["cpu"] != "Other CPU"
+    assert (done.verdict, said["changes"]) == ("EXACT", changes)
+
+
 def test_changed_byte_of_a_source_is_noticed(chain_home: Home) -> None:
     source = chain_home.path.parent / "stars.csv"
     content = source.read_bytes()
