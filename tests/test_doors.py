@@ -95,6 +95,7 @@ def test_spark_submit_and_function_make_the_same_rows(
     assert replay(original, config, changes, home=demo_home, spark=spark).verdict == "EXACT"
 
 
+@pytest.mark.slow
 def test_replay_through_spark_submit_is_exact(demo_home: Home, expected: dict[str, Any]) -> None:
     said = call_plain(
         demo_home,

@@ -204,8 +204,12 @@ def test_server_that_dies_during_a_run_gets_its_end_later(
 
 
 def test_server_that_never_answers_does_not_stop_a_run(
-    server: Server, run: Callable[..., RunOutcome], small_home: Home
+    server: Server,
+    run: Callable[..., RunOutcome],
+    small_home: Home,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     server.freeze()
     try:
         with pytest.warns(UserWarning, match="did not take the record"):
