@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
+.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-lsdb peer-acid peer-rocrate
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -26,7 +26,10 @@ test: setup lint typing  ## Run what CI runs.
 test-slow: setup  ## Run the tests that take minutes.
 	$(BIN)/pytest -m slow
 
-test-peer: setup peer-hats peer-lsdb peer-acid peer-light-curve  ## Compare with the other tools of the field, in environments of their own.
+test-kill: setup  ## Kill runs at fifty random moments; nothing is lost and nothing lands twice.
+	$(BIN)/pytest -m "slow or not slow" tests/runtime/test_random_kills.py -s
+
+test-peer: setup peer-hats peer-lsdb peer-acid peer-light-curve peer-rocrate  ## Compare with the other tools of the field, in environments of their own.
 	$(BIN)/pytest -m peer
 
 peer-hats: .peers/hats/.ready  ## Make the environment of hats and LSDB.
@@ -58,6 +61,9 @@ bench-kernel: setup  ## Time the matching kernel beside scipy's k-d tree.
 bench-hats: setup peer-hats  ## Time reading a HATS catalog beside LSDB.
 	$(BIN)/python benchmarks/hats_reader.py
 
+bench-digest: setup  ## Time the content digest beside SHA-256.
+	$(BIN)/python benchmarks/content_digest.py
+
 bench-crossmatch: setup .peers/lsdb/.ready .peers/acid/.ready  ## Time the match beside LSDB and ACID.
 	$(BIN)/python benchmarks/bench_crossmatch.py --rows 4000000
 	$(BIN)/python benchmarks/bench_crossmatch.py --rows 20000000 --repeat 1
@@ -81,6 +87,7 @@ bench-catalogs: setup .peers/lsdb/.ready  ## Time reading and writing HATS, and 
 peer-light-curve: .peers/light-curve/.ready  ## Make the environment of light-curve.
 peer-lsdb: .peers/lsdb/.ready  ## Make the environment of the newest LSDB.
 peer-acid: .peers/acid/.ready  ## Make the environment of ACID.
+peer-rocrate: .peers/rocrate/.ready  ## Make the environment of the validator of RO-Crates.
 
 .peers/%/.ready: requirements/peer-%.txt scripts/make_peer.sh
 	@PYTHON="$(PYTHON)" sh scripts/make_peer.sh $*

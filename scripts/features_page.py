@@ -77,8 +77,9 @@ it is installed, computes what both have; names and units stay.
 
 The job `train` learns classes from labels and a feature table. It judges the classifier by
 cross-validation in which all rows of an object are on one side, with intervals, calibrates its
-probabilities, and writes a folder: the estimator, and `model.json` with columns, units, registry,
-classes, figures, and the table version and run that it comes from.
+probabilities, and writes a folder: the estimator, `model.json` with columns, units, registry,
+classes, figures, and the table version and run that it comes from, and `out_of_fold.parquet` with
+the fold, class and probabilities of each training object by the classifier that had not seen it.
 
 ```yaml
 job: train

@@ -17,6 +17,8 @@ import ubspark
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.jars import find_jar_folder
+from ubspark.runtime.places import open_ledger
+from ubspark.runtime.replay import create_sandbox, find_original, prepare_replay, replay
 from ubspark.runtime.run_job import run_job
 
 pytestmark = pytest.mark.spark
@@ -27,13 +29,21 @@ _JOB = "examples/hipparcos_gaia.yaml"
 
 
 def call(home: Home, *words: str) -> dict[str, Any]:
+    """Run a job through a program; return its output table."""
+    made: dict[str, Any] = json.loads(call_plain(home, *words, "--json"))
+    assert not made["already_made"]
+    output: dict[str, Any] = made["outputs"]["matches"]
+    return output
+
+
+def call_plain(home: Home, *words: str) -> str:
     """Call a program of the virtual environment from the project's folder."""
     environment = os.environ | {
         "PATH": f"{_BIN}:{os.environ['PATH']}",
         "UBSPARK_HOME": str(home.path),
     }
     done = subprocess.run(
-        [_BIN / words[0], *words[1:], "--json"],
+        [_BIN / words[0], *words[1:]],
         cwd=_ROOT,
         env=environment,
         capture_output=True,
@@ -42,10 +52,7 @@ def call(home: Home, *words: str) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr
     assert " ERROR " not in done.stderr
-    made: dict[str, Any] = json.loads(done.stdout)
-    assert not made["already_made"]
-    output: dict[str, Any] = made["outputs"]["matches"]
-    return output
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +84,29 @@ def submit(home: Home, master: str) -> dict[str, Any]:
 
 
 def test_spark_submit_and_function_make_the_same_rows(
-    demo_home: Home, expected: dict[str, Any]
+    demo_home: Home, expected: dict[str, Any], spark: SparkSession
 ) -> None:
     assert submit(demo_home, "local[2]")["digest"] == expected["digest"]
+    # What came through one door is replayed through the others.
+    ledger = open_ledger(demo_home)
+    original = find_original("door_submit_local@v0", demo_home, ledger)
+    sandbox = create_sandbox(demo_home)
+    config, changes = prepare_replay(original, demo_home, ledger, sandbox=sandbox)
+    assert replay(original, config, changes, home=demo_home, spark=spark).verdict == "EXACT"
+
+
+@pytest.mark.slow
+def test_replay_through_spark_submit_is_exact(demo_home: Home, expected: dict[str, Any]) -> None:
+    said = call_plain(
+        demo_home,
+        "spark-submit",
+        *("--master", "local[2]", "--properties-file", "conf/spark-defaults.conf"),
+        *("jobs/replay.py", "door_python@v0", "--set", "resources.cells=3", "--json"),
+    )
+    made = json.loads(said)
+    assert made["verdict"] == "EXACT"
+    n_rows = expected["n_rows"]
+    assert made["outputs"]["matches"]["rows_replay"] == n_rows
 
 
 @pytest.fixture

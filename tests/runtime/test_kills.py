@@ -182,9 +182,8 @@ def _makes(record: RunRecord, table: str) -> bool:
     return f'/{table}"' in (record.folder / "spec.json").read_text()
 
 
-@pytest.mark.parametrize(
-    ("moment", "whom"), [("write", "python"), ("commit", "java"), ("record", "group")]
-)
+# `test_random_kills.py` kills at any moment; here the worst ones are waited for.
+@pytest.mark.parametrize(("moment", "whom"), [("commit", "java")])
 def test_same_command_goes_on_after_a_kill(
     moment: str,
     whom: str,
@@ -196,7 +195,7 @@ def test_same_command_goes_on_after_a_kill(
     check_kill(moment, whom, match_job, small_home, spark, tmp_path / "stop")
 
 
-_TOLD = {("write", "python"), ("commit", "java"), ("record", "group")}
+_TOLD = {("commit", "java")}
 _MATRIX = [
     (moment, whom)
     for moment in ("first_task", "write", "commit", "record")

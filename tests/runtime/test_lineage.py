@@ -1,9 +1,12 @@
 """From any table version to its sources and back, by the commits alone."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from mlflow import MlflowClient
@@ -13,6 +16,7 @@ from ubspark.errors import InputMissingError
 from ubspark.lineage.audit import audit
 from ubspark.lineage.formats import to_dot, to_json, to_tree
 from ubspark.lineage.graph import LineageGraph, trace_down, trace_up
+from ubspark.lineage.page import to_html
 from ubspark.lineage.prov import to_prov
 from ubspark.runtime.home import Home
 from ubspark.runtime.places import find_entity, list_roots, open_ledger
@@ -147,6 +151,71 @@ def test_prov_has_every_relation(no_mlflow: Home) -> None:
         for link in document[relation].values():
             ends = {v for k, v in link.items() if k != "prov:role"}
             assert ends <= nodes
+
+
+def test_prov_is_read_by_the_library_of_the_field(no_mlflow: Home) -> None:
+    model = pytest.importorskip("prov.model", reason="`prov` is in the group dev.")
+    text = json.dumps(to_prov(trace(no_mlflow, "pairs@v1")))
+    document = model.ProvDocument.deserialize(content=text, format="json")
+    counts = {
+        kind: len(list(document.get_records(getattr(model, kind))))
+        for kind in ("ProvActivity", "ProvGeneration", "ProvUsage", "ProvDerivation", "ProvAgent")
+    }
+    assert counts == {
+        "ProvActivity": 4,
+        "ProvGeneration": 4,
+        "ProvUsage": 6,
+        "ProvDerivation": 1,
+        "ProvAgent": 1,
+    }
+    again = model.ProvDocument.deserialize(content=document.serialize(format="json"), format="json")
+    assert again == document
+    (person,) = document.get_records(model.ProvAgent)
+    assert str(person.get_asserted_types().pop()) == "prov:Person"
+    classes = {
+        str(value)
+        for record in document.get_records(model.ProvActivity)
+        for name, value in record.attributes
+        if str(name) == "voprov:type"
+    }
+    assert classes == {"Activity"}
+
+
+def test_page_shows_every_box_and_arrow_and_needs_nothing_else(no_mlflow: Home) -> None:
+    graph = trace(no_mlflow, "pairs@v1")
+    page = to_html(graph)
+    (drawing,) = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    root = ElementTree.fromstring(drawing)
+    space = "{http://www.w3.org/2000/svg}"
+    boxes = root.findall(f"{space}g/{space}rect")
+    assert len(boxes) == len(graph.entities) + len(graph.runs)
+    assert len(root.findall(f"{space}path")) == len(graph.links)
+    # No box lies on another, and every arrow leads to the right.
+    corners = {(float(box.get("x", 0)), float(box.get("y", 0))) for box in boxes}
+    assert len(corners) == len(boxes)
+    for path in root.findall(f"{space}path"):
+        x = re.findall(r"[MC ]([\d.]+) [\d.]+", path.get("d", ""))
+        assert float(x[0]) < float(x[-1])
+    outside = set(re.findall(r'(?:href|src)="|url\(([^)#]+)\)|@import', page))
+    assert outside == set()
+    for name in (*names(graph), "ingest", "crossmatch"):
+        assert name in page
+    assert "Everything resolves" in page
+
+
+def test_page_marks_what_does_not_resolve_and_escapes_names(no_mlflow: Home) -> None:
+    stars = no_mlflow.warehouse / "stars"
+    hidden = stars.rename(no_mlflow.path / "hidden")
+    try:
+        graph = trace(no_mlflow, "pairs@v0")
+    finally:
+        hidden.rename(stars)
+    (key,) = graph.unresolved
+    graph.entities[key] = replace(graph.entities[key], uri="/data/<script>&stars")
+    page = to_html(graph)
+    assert "1 open ends" in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;&amp;stars" in page
 
 
 def test_tracking_is_made_anew_from_commits(chain_home: Home, tmp_path: Path) -> None:

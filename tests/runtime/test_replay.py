@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from ubspark.runtime.replay import (
     create_sandbox,
     find_original,
     prepare_replay,
-    replay,
 )
+from ubspark.runtime.replay import replay as run_again
 
 pytestmark = pytest.mark.spark
 
@@ -32,12 +33,12 @@ def again(
     original = find_original(what, home, ledger) if isinstance(what, str) else what
     sandbox = create_sandbox(home)
     config, changes = prepare_replay(original, home, ledger, sandbox=sandbox, resources=resources)
-    return replay(original, config, changes, home=home, spark=spark), changes
+    return run_again(original, config, changes, home=home, spark=spark), changes
 
 
 def alter(original: Original, params: Mapping[str, Any]) -> Original:
     spec = {**original.spec, "params": {**original.spec["params"], **params}}
-    return Original(original.run_id, original.outputs, spec, original.code)
+    return replace(original, spec=spec)
 
 
 @pytest.mark.parametrize("what", ["stars@v0", "pairs@v0", "pairs@v1"])
@@ -66,7 +67,7 @@ def test_run_is_found_by_its_id_without_its_folder(chain_home: Home, tmp_path: P
     known = find_original("pairs@v0", chain_home, ledger)
     other = Home(tmp_path)
     found = find_original(known.run_id, other, Ledger([chain_home.warehouse]))
-    assert found == known
+    assert replace(found, folder=known.folder) == known
     with pytest.raises(InputMissingError):
         find_original("./nothing", chain_home, ledger)
 
@@ -83,16 +84,36 @@ def test_other_result_is_different_and_its_rows_are_saved(
     assert rows.num_rows == 60
 
 
-def test_changed_code_is_said_before_the_run(chain_home: Home) -> None:
+def test_changed_code_is_said_before_the_run(chain_home: Home, tmp_path: Path) -> None:
     ledger = open_ledger(chain_home)
     known = find_original("pairs@v0", chain_home, ledger)
     code = {"version": "0.0.1", "sha256": "f" * 64, "git": "abc"}
     spec = {**known.spec, "job_version": "0"}
-    old = Original("gone", known.outputs, spec, code)
+    old = replace(known, run_id="gone", spec=spec, code=code, folder=tmp_path)
     _, changes = prepare_replay(old, chain_home, ledger, sandbox=create_sandbox(chain_home))
     assert "instead of abc" in changes[0]
     assert "other results are expected" in changes[1]
     assert "environment of the run is not known" in changes[2]
+
+
+def test_another_processor_is_said_before_the_run_and_kept_beside_this_one(
+    chain_home: Home, spark: SparkSession
+) -> None:
+    known = find_original("stars@v0", chain_home, open_ledger(chain_home))
+    path = known.folder / "environment.json"
+    text = path.read_text()
+    there = {"cpu": "Other CPU", "blas": "other-blas 1.0"}
+    try:
+        path.write_text(json.dumps(json.loads(text) | there))
+        done, changes = again(chain_home, spark, "stars@v0")
+    finally:
+        path.write_text(text)
+    assert [change.partition(" is ")[0] for change in changes] == ["cpu", "blas"]
+    assert all(", and was " in change for change in changes)
+    said = json.loads((done.record.folder / "replay.json").read_text())
+    assert said["machine_of_original"].items() >= there.items()
+    assert said["machine"]["cpu"] != "Other CPU"
+    assert (done.verdict, said["changes"]) == ("EXACT", changes)
 
 
 def test_changed_byte_of_a_source_is_noticed(chain_home: Home) -> None:

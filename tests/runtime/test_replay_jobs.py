@@ -4,6 +4,10 @@ A job that is added to `RECIPES` must add itself to `JOBS` here.
 """
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from ubspark.lineage.graph import LineageGraph, trace_up
 from ubspark.recipes import RECIPES
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
+from ubspark.runtime.jars import find_jar_folder
 from ubspark.runtime.places import find_entity, open_ledger
 from ubspark.runtime.replay import create_sandbox, find_original, prepare_replay, replay
 from ubspark.runtime.run_job import run_job
@@ -27,6 +32,7 @@ from ubspark.sky.healpix import compute_healpix_29
 
 pytestmark = pytest.mark.spark
 
+ROOT = Path(__file__).parents[2]
 N = 60
 CURVE_ROLES = {"id": "id", "ra": "ra", "dec": "dec", "time": "t", "flux": "mag"}
 #: Output to job, inputs and parameters; a folder begins with ``./``. In the order they are made.
@@ -95,8 +101,6 @@ def make_estimator() -> Any:
 @pytest.fixture(scope="module")
 def every_home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A home in which every job has run in one piece."""
-    import sys
-
     sys.modules["replay_estimator"] = sys.modules[__name__]
     folder = tmp_path_factory.mktemp("every")
     home = Home(folder / "home")
@@ -199,3 +203,38 @@ def test_replay_is_exact(every_home: Home, spark: SparkSession, output: str) -> 
     assert done.verdict == "EXACT", found.to_json()
     assert found.n_replay == found.n_original
     assert changes == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", ["python", "spark-submit"])
+@pytest.mark.parametrize("master", ["local[2]", "local-cluster[2,1,1024]"])
+def test_replay_is_exact_on_every_master_and_through_every_door(
+    every_home: Home, tmp_path: Path, door: str, master: str
+) -> None:
+    verdicts = replay_elsewhere(every_home, tmp_path / "verdicts.json", door, master)
+    assert verdicts == dict.fromkeys((name_output(every_home, output) for output in JOBS), "EXACT")
+
+
+def replay_elsewhere(home: Home, answer: Path, door: str, master: str) -> dict[str, str]:
+    """Replay every output in a process of its own; return the verdicts."""
+    program = [sys.executable]
+    if door == "spark-submit":
+        settings = str(ROOT / "conf" / "spark-defaults.conf")
+        submit = str(Path(sys.executable).with_name("spark-submit"))
+        program = [submit, "--master", master, "--properties-file", settings]
+    script = str(Path(__file__).with_name("replay_all.py"))
+    words = [master, str(answer), *(name_output(home, output) for output in JOBS)]
+    environment = os.environ | {
+        "UBSPARK_HOME": str(home.path),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    try:
+        done = subprocess.run(
+            [*program, script, *words], env=environment, capture_output=True, text=True, check=False
+        )
+    finally:
+        # The workers of a local cluster leave their files in Spark's own folder.
+        shutil.rmtree(find_jar_folder().parent / "work", ignore_errors=True)
+    assert done.returncode == 0, done.stderr
+    verdicts: dict[str, str] = json.loads(answer.read_text())
+    return verdicts

@@ -1,6 +1,8 @@
 """Commands about where tables come from: ``lineage``, ``sync``."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import typer
@@ -9,6 +11,7 @@ from ubspark.cli.output import print_json
 from ubspark.lineage.audit import audit
 from ubspark.lineage.formats import to_dot, to_json, to_tree
 from ubspark.lineage.graph import LineageGraph, trace_down, trace_up
+from ubspark.lineage.page import to_html
 from ubspark.lineage.prov import to_prov
 from ubspark.runtime.home import Home
 from ubspark.runtime.places import find_entity, open_ledger
@@ -32,7 +35,7 @@ def lineage(
     down: Annotated[bool, typer.Option("--down", help="What was made of it.")] = False,
     depth: Annotated[int | None, typer.Option(min=1, help="Runs to follow at most.")] = None,
     format: Annotated[  # noqa: A002
-        Literal["tree", "json", "dot", "prov"], typer.Option(help="How to print it.")
+        Literal["tree", "json", "dot", "prov", "html"], typer.Option(help="How to print it.")
     ] = "tree",
     json: Json = False,
 ) -> None:
@@ -61,12 +64,12 @@ def lineage(
     elif format == "prov":
         print_json(to_prov(graph))
     else:
-        text = (
-            to_dot(graph)
-            if format == "dot"
-            else to_tree(graph, up=up or not down, down=not up or down)
-        )
-        sys.stdout.write(text + "\n")
+        make: dict[str, Callable[[LineageGraph], str]] = {
+            "dot": to_dot,
+            "html": to_html,
+            "tree": partial(to_tree, up=up or not down, down=not up or down),
+        }
+        sys.stdout.write(make[format](graph) + "\n")
 
 
 def sync(json: Json = False) -> None:

@@ -7,10 +7,11 @@ import typer
 
 from ubspark.cli.exits import run_command
 from ubspark.cli.jobs import Force, Json, Setting, run_and_print
+from ubspark.cli.replay import replay
 from ubspark.errors import ParameterError
 from ubspark.runtime.config import load_job
 
-__all__ = ["main"]
+__all__ = ["main", "replay_main"]
 
 
 def main(job: str) -> None:
@@ -31,3 +32,10 @@ def main(job: str) -> None:
         run_and_print(asked, force=force, json=json)
 
     run_command(lambda: app(prog_name=f"jobs/{job}.py", standalone_mode=False))
+
+
+def replay_main() -> None:
+    """Replay a run on the cluster of ``spark-submit``, as ``ubspark replay`` does."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(replay)
+    run_command(lambda: app(prog_name="jobs/replay.py", standalone_mode=False))

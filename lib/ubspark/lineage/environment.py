@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from ubspark import __version__
 
-__all__ = ["describe_code", "describe_environment"]
+__all__ = ["describe_code", "describe_environment", "to_lock"]
 
 
 @cache
@@ -52,6 +53,12 @@ def describe_environment() -> dict[str, Any]:
         "image": os.environ.get("UBSPARK_IMAGE"),
         "packages": dict(sorted(packages.items())),
     }
+
+
+def to_lock(packages: Mapping[str, str]) -> str:
+    """Return the packages beside ubspark as a requirements file that names every version."""
+    kept = (f"{name}=={version}\n" for name, version in packages.items() if name != "ubspark")
+    return "".join(kept)
 
 
 def _hash_package(package: Path) -> str:

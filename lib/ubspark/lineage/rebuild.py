@@ -10,7 +10,7 @@ from ubspark.errors import UbsparkError
 from ubspark.lineage.entities import Made
 from ubspark.lineage.tracking import FolderRecord, OutputRecord
 
-__all__ = ["describe_made", "rebuild_messages"]
+__all__ = ["collect_tags", "describe_made", "rebuild_messages"]
 
 
 def rebuild_messages(
@@ -38,7 +38,7 @@ def rebuild_messages(
         "output_bytes": float(sum(output["n_bytes"] for output in outputs.values())),
     }
     first = min(moments, default=None) if started_ms is None else started_ms
-    tags = _collect_tags(spec, record.get("code", {}))
+    tags = collect_tags(spec, record.get("code", {}))
     return [
         {"event": "start", "run": run_id, "spec": spec, "tags": tags, "time_ms": first},
         {
@@ -71,13 +71,15 @@ def describe_made(made: Made) -> OutputRecord | FolderRecord:
     return OutputRecord(entity.uri, entity.identity, version, digest, n_rows, n_bytes)
 
 
-def _collect_tags(spec: Mapping[str, Any], code: Mapping[str, Any]) -> dict[str, str]:
+def collect_tags(spec: Mapping[str, Any], code: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of a run whose record is made anew; its code may not be known."""
     run = spec["run"]
     tags = {str(key): str(value) for key, value in run.get("tags", {}).items()}
     tags |= {f"ubspark.{key}": str(value) for key, value in run.items() if key != "tags"}
     tags |= {"mlflow.user": str(run.get("user")), "mlflow.source.name": f"ubspark {spec['job']}"}
     tags["ubspark.rebuilt"] = "true"
-    tags["ubspark.code.sha256"] = str(code.get("sha256"))
+    if "sha256" in code:
+        tags["ubspark.code.sha256"] = str(code["sha256"])
     if "git" in code:
         tags["mlflow.source.git.commit"] = str(code["git"])
     return tags

@@ -19,6 +19,8 @@ class TableInput:
     table_id: str
     version: int
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: Day until which Delta keeps the version, where that is less than a year.
+    readable_until: str | None = None
     kind: Literal["delta"] = "delta"
 
     @property
@@ -28,7 +30,8 @@ class TableInput:
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it."""
-        return {"kind": self.kind, "uri": self.uri, **self.identity}
+        until = {"readable_until": self.readable_until} if self.readable_until else {}
+        return {"kind": self.kind, "uri": self.uri, **self.identity, **until}
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class FileInput:
     """Files that a run reads, known by their content."""
 
     uri: str
-    #: (name, bytes, sha256) of each file.
+    #: (path below the folder, bytes, sha256) of each file.
     files: Sequence[tuple[str, int, str]]
     options: Mapping[str, Any] = field(default_factory=dict)
     kind: Literal["files"] = "files"

@@ -26,6 +26,9 @@ _MAX_DIGEST = 36
 _MAX_PARAM = 6000
 _MAX_TAG = 8000
 _MAX_KEY = 250
+#: By which MLflow's pages put runs below another.
+_PARENT_TAG = "mlflow.parentRunId"
+_CAMPAIGN_TAG = "ubspark.campaign"
 #: Makes MLflow's pages show runs with parameters and metrics, not conversations.
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
@@ -181,6 +184,8 @@ class Tracker:
     def _open(self) -> Any:
         os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        # Else it prints its address where the JSON of a command belongs.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         # MLflow's own patience is minutes per call.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -205,6 +210,9 @@ class Tracker:
         if self.mlflow_run is None:
             experiment = self._find_experiment(client, spec["job"])
             name = f"{spec['job']}-{message['run'][-8:]}"
+            campaign = spec["run"].get("campaign")
+            if campaign:
+                tags[_PARENT_TAG] = _find_campaign(client, experiment, str(campaign))
             tags = {_to_key(key): _clip(value, _MAX_TAG) for key, value in tags.items()}
             began = message.get("time_ms")
             run = client.create_run(experiment, start_time=began, run_name=name, tags=tags)
@@ -223,6 +231,17 @@ class Tracker:
         return str(client.create_experiment(name, artifact_location=place, tags=_EXPERIMENT_TAGS))
 
 
+def _find_campaign(client: Any, experiment: str, name: str) -> str:
+    """Return the parent of the runs of a campaign in an experiment; it is made with the first."""
+    shown = name.replace("'", "")
+    known = f"tags.`{_CAMPAIGN_TAG}` = '{shown}' and tags.`ubspark.kind` = 'campaign'"
+    runs = client.search_runs([experiment], filter_string=known, max_results=1)
+    if runs:
+        return str(runs[0].info.run_id)
+    tags = {_CAMPAIGN_TAG: shown, "ubspark.kind": "campaign"}
+    return str(client.create_run(experiment, run_name=shown, tags=tags).info.run_id)
+
+
 def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:
     for name, value in message["metrics"].items():
         client.log_metric(run, name, float(value))
@@ -238,6 +257,10 @@ def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:
     if Path(message["artifacts"]).is_dir():
         client.log_artifacts(run, message["artifacts"])
     client.set_terminated(run, message["status"], end_time=message.get("time_ms"))
+    parent = client.get_run(run).data.tags.get(_PARENT_TAG)
+    if parent is not None:
+        # A campaign has ended when its last run has.
+        client.set_terminated(parent, "FINISHED", end_time=message.get("time_ms"))
 
 
 def _find_run(client: Any, run_id: str) -> str | None:

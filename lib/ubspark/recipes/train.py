@@ -20,6 +20,7 @@ from ubspark.errors import ParameterError, SchemaError
 from ubspark.features.arrow import look_up
 from ubspark.features.evaluation import Evaluation, compute_reliability
 from ubspark.features.model import ClassifierModel, ModelCard, save_model
+from ubspark.features.out_of_fold import write_out_of_fold
 from ubspark.features.segments import FloatArray
 from ubspark.features.training import OTHER, Training, merge_rare, train
 from ubspark.figures import Curve, Curves, Figure, Histogram, Image
@@ -67,6 +68,7 @@ class TrainParams(Params):
 class _Labelled:
     """The rows that have a label."""
 
+    ids: pa.Array
     features: FloatArray
     labels: list[str]
     groups: list[str]
@@ -78,7 +80,7 @@ class Train:
     """Train a classifier on a feature table."""
 
     name = "train"
-    version = "1"
+    version = "2"
     inputs: Mapping[str, str] = {"features": "table", "labels": "table"}
     outputs: Mapping[str, str] = {"model": "folder"}
     params = TrainParams
@@ -144,7 +146,8 @@ class Train:
             found.append((labelled, training))
 
             def seal(run_id: str) -> tuple[ExportFile, ...]:
-                return _save(inputs, params, training, staging.files, run_id)
+                card = _make_card(inputs, params, training, run_id)
+                return _save(inputs, params, labelled, training, card, staging.files)
 
             return WrittenFolder("model", (), len(labelled.labels), 0, seal)
 
@@ -219,7 +222,8 @@ def _read(inputs: Mapping[str, JobInput], params: TrainParams) -> _Labelled:
     merged_labels, merged = merge_rare(names, least=params.least)
     matrix = np.stack([rows[name].cast(pa.float64()).to_numpy() for name in columns], axis=1)
     groups = [str(group) for group in rows[str(params.group)].to_pylist()]
-    return _Labelled(matrix, merged_labels, groups, merged, known.num_rows - rows.num_rows)
+    ids, n_unlabelled = rows[feature_id].combine_chunks(), known.num_rows - rows.num_rows
+    return _Labelled(ids, matrix, merged_labels, groups, merged, n_unlabelled)
 
 
 def _scan(given: JobInput, columns: list[str], condition: Any = None) -> pa.Table:
@@ -231,17 +235,13 @@ def _scan(given: JobInput, columns: list[str], condition: Any = None) -> pa.Tabl
     return rows.sort_by(_find_id(given))
 
 
-def _save(
-    inputs: Mapping[str, JobInput],
-    params: TrainParams,
-    training: Training,
-    folder: Path,
-    run_id: str,
-) -> tuple[ExportFile, ...]:
+def _make_card(
+    inputs: Mapping[str, JobInput], params: TrainParams, training: Training, run_id: str
+) -> ModelCard:
     features: Catalog = get_table(inputs["features"])
     columns = tuple(params.columns or ())
     properties = features.properties if isinstance(features, TableVersion) else {}
-    card = ModelCard(
+    return ModelCard(
         columns=columns,
         units=tuple(features.schema[name].unit for name in columns),
         registry=properties[REGISTRY_PROPERTY],
@@ -249,13 +249,25 @@ def _save(
         training_table=str(features),
         run=run_id,
     )
+
+
+def _save(
+    inputs: Mapping[str, JobInput],
+    params: TrainParams,
+    labelled: _Labelled,
+    training: Training,
+    card: ModelCard,
+    folder: Path,
+) -> tuple[ExportFile, ...]:
+    """Write the model and the predictions of its cross-validation."""
     facts = {
         "evaluation": _to_facts(training.evaluation),
-        "importance": dict(zip(columns, training.importance.tolist(), strict=True)),
+        "importance": dict(zip(card.columns, training.importance.tolist(), strict=True)),
         "labels": str(get_table(inputs["labels"])),
         "params": params.model_dump(mode="json"),
     }
     save_model(ClassifierModel.from_training(training, card), folder, facts=facts)
+    write_out_of_fold(training, labelled.ids, folder)
     return tuple(ExportFile.describe(folder, path.name) for path in sorted(folder.iterdir()))
 
 

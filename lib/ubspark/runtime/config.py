@@ -130,6 +130,8 @@ class RunConfig(_Section):
 
     user: Text | None = None
     group: Text | None = None
+    #: Runs of one campaign are the children of one run in MLflow.
+    campaign: Text | None = None
     tags: dict[str, Text] = Field(default_factory=dict)
 
 

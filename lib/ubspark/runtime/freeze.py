@@ -15,6 +15,7 @@ from ubspark.catalogs.delta import TableVersion, is_delta_table, open_table
 from ubspark.catalogs.filters import Condition, parse_condition
 from ubspark.catalogs.hats import HatsCatalog
 from ubspark.catalogs.opening import open_catalog
+from ubspark.catalogs.retention import find_deadline
 from ubspark.catalogs.sources import open_source
 from ubspark.catalogs.sources.hats import HatsSource
 from ubspark.errors import ConflictError, ParameterError, TransientError, UbsparkError
@@ -30,6 +31,7 @@ from ubspark.runtime.config import (
     TableRef,
     validate_model,
 )
+from ubspark.runtime.foreign import warn_of_deadlines
 from ubspark.runtime.home import Home
 from ubspark.runtime.tables import locate_table, validate_outside_tables
 from ubspark.sky.regions import Region, parse_region
@@ -104,6 +106,7 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
         resources=config.resources.model_dump(mode="json", exclude_none=True),
         run={"user": getpass.getuser(), **config.run.model_dump(mode="json", exclude_none=True)},
     )
+    warn_of_deadlines(spec)
     return PreparedJob(recipe, opened, params, spec, config)
 
 
@@ -355,7 +358,7 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
             return CatalogInput(
                 catalog.uri, catalog.digest, catalog.n_files, catalog.n_bytes, options
             )
-        manifest = compute_manifest(opened.source.files)
+        manifest = compute_manifest(opened.source.files, opened.source.path)
         return FileInput(str(Path(opened.source.path).absolute()), manifest, options)
     table = opened.table
     if table is None:
@@ -370,4 +373,6 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
         return CatalogInput(table.uri, table.digest, table.n_files, table.n_bytes, options)
     if not isinstance(table, TableVersion):
         raise TypeError(table)
-    return TableInput(table.uri, table.table_id, table.version, options)
+    deadline = find_deadline(table)
+    until = None if deadline is None else f"{deadline:%Y-%m-%d}"
+    return TableInput(table.uri, table.table_id, table.version, options, until)

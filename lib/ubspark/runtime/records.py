@@ -36,6 +36,8 @@ class RunRecord:
         Name to table version, digest, rows.
     error
         The sentence a failed run ended with.
+    attempt
+        How often the same was tried since it last ended well, this time included.
     """
 
     run_id: str
@@ -53,16 +55,18 @@ class RunRecord:
     metrics: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     error: str | None = None
+    attempt: int = 1
 
     @classmethod
     def create(cls, runs: Path, spec: FrozenSpec) -> "RunRecord":
         """Start a record and write it, with the spec beside it."""
+        attempt = 1 + _count_failed(runs, spec)
         run_id = create_run_id()
         folder = runs / run_id
         folder.mkdir(parents=True)
         text = json.dumps(spec.to_json(), indent=2, ensure_ascii=False)
         (folder / "spec.json").write_text(text, encoding="utf-8")
-        record = cls(run_id, folder, spec.job, spec.key)
+        record = cls(run_id, folder, spec.job, spec.key, attempt=attempt)
         record.save()
         return record
 
@@ -111,3 +115,24 @@ def iterate_records(runs: Path) -> Iterator[RunRecord]:
             yield RunRecord.load(path.parent)
         except (OSError, ValueError, TypeError):
             continue
+
+
+def _count_failed(runs: Path, spec: FrozenSpec) -> int:
+    """Return how many of the newest runs of a spec, into the same outputs, did not end well."""
+    n_failed = 0
+    for record in iterate_records(runs):
+        if record.key != spec.key or not _has_outputs(record, spec):
+            continue
+        if record.phase not in ("ERROR", "ABORTED"):
+            break
+        n_failed += 1
+    return n_failed
+
+
+def _has_outputs(record: RunRecord, spec: FrozenSpec) -> bool:
+    try:
+        known = json.loads((record.folder / "spec.json").read_text(encoding="utf-8"))["outputs"]
+        places = {name: output["uri"] for name, output in known.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return places == {name: output["uri"] for name, output in spec.outputs.items()}

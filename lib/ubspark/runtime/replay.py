@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from ubspark.errors import InputMissingError, ParameterError
+from ubspark.errors import InputMissingError
 from ubspark.lineage.comparison import Comparison, Tolerance, Verdict
 from ubspark.lineage.entities import Made
 from ubspark.lineage.environment import describe_code, describe_environment
 from ubspark.lineage.ledger import Ledger
+from ubspark.runtime.bundle import is_bundle, read_bundle
 from ubspark.runtime.config import JobConfig
 from ubspark.runtime.freeze import prepare_job
 from ubspark.runtime.home import Home
@@ -22,7 +23,7 @@ from ubspark.runtime.places import find_entity
 from ubspark.runtime.records import RunRecord, create_run_id
 from ubspark.runtime.recovery import create_tracker
 from ubspark.runtime.run_job import run_job
-from ubspark.runtime.thaw import thaw, validate_files, validate_tables
+from ubspark.runtime.thaw import thaw, validate_catalogs, validate_files, validate_tables
 from ubspark.runtime.verdicts import compare_outputs, find_worst
 
 __all__ = [
@@ -40,12 +41,19 @@ _DECISIVE = ("numpy", "numba", "scipy", "pyarrow", "pyspark", "delta-spark", "sc
 
 @dataclass(frozen=True)
 class Original:
-    """A run to be replayed: what it made, and the spec in its commits."""
+    """A run to be replayed: what it made, and the spec in its commits.
+
+    Attributes
+    ----------
+    folder
+        That of the run, or of its bundle; it may be gone.
+    """
 
     run_id: str
     outputs: Mapping[str, Made]
     spec: Mapping[str, Any]
     code: Mapping[str, Any]
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -82,18 +90,23 @@ class Replay:
 
 
 def find_original(what: str, home: Home, ledger: Ledger) -> Original:
-    """Return the run that a user names by its id, or by a table version or folder it made.
+    """Return the run that a user names: by its id, its bundle, or something it made.
 
     Raises
     ------
     InputMissingError
         If no commit is known of it.
     """
-    made = ledger.find_runs(what) or _find_makers(what, home, ledger)
-    first = made[0]
-    record = first.record or {}
-    outputs = {part.output: part for part in made}
-    return Original(str(first.run), outputs, first.spec, record.get("code", {}))
+    folder = Path(what)
+    if is_bundle(folder):
+        run_id, outputs = read_bundle(folder.absolute())
+    else:
+        made = ledger.find_runs(what) or _find_makers(what, home, ledger)
+        outputs = {part.output: part for part in made}
+        run_id = str(made[0].run)
+        folder = home.runs / run_id
+    first = next(iter(outputs.values()))
+    return Original(run_id, outputs, first.spec, (first.record or {}).get("code", {}), folder)
 
 
 def prepare_replay(
@@ -116,9 +129,11 @@ def prepare_replay(
     tags = {"ubspark.replay_of": original.run_id}
     config = thaw(spec, ledger=ledger, sandbox=sandbox, resources=resources or {}, tags=tags)
     with tempfile.TemporaryDirectory(prefix="ubspark-") as scratch:
-        now = prepare_job(config, home, scratch=Path(scratch)).spec.to_json()
-    _validate_identities(spec, now)
-    return config, [*_list_code(original, now), *_list_environment(original, home)]
+        job = prepare_job(config, home, scratch=Path(scratch))
+        now = job.spec.to_json()
+        validate_files(spec, now)
+        validate_catalogs(spec, now, job.inputs, original.folder)
+    return config, [*_list_code(original, now), *_list_environment(original)]
 
 
 def replay(
@@ -149,7 +164,7 @@ def replay(
             pq.write_table(found.rows, paths[-1])
     done = Replay(original, record, find_worst(outputs), outputs, changes, paths)
     here = _describe_machine(describe_environment())
-    known = _read_environment(original, home)
+    known = _read_environment(original)
     there = _describe_machine(known) if known else None
     content = {**done.to_json(), "machine": here, "machine_of_original": there}
     text = json.dumps(content, indent=2, ensure_ascii=False)
@@ -179,22 +194,6 @@ def _find_makers(what: str, home: Home, ledger: Ledger) -> list[Made]:
     return [made, *beside]
 
 
-def _validate_identities(spec: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse inputs that would be read as something else now."""
-    validate_files(spec, now)
-    for name, entry in spec["inputs"].items():
-        found = now["inputs"][name]
-        if found.get("digest") != entry.get("digest"):
-            msg = (
-                f"`inputs.{name}`: the catalog `{entry['uri']}` has changed since the run; the "
-                f"digest of its files is {found.get('digest')}, and was {entry.get('digest')}."
-            )
-            raise InputMissingError(msg)
-        if found["options"] != entry["options"]:
-            msg = f"`inputs.{name}` cannot be read as it was: its options would be others."
-            raise ParameterError(msg)
-
-
 def _list_code(original: Original, now: Mapping[str, Any]) -> list[str]:
     """Return what of the code and of the spec it freezes is not as it was."""
     spec, code, found = original.spec, original.code, describe_code()
@@ -211,9 +210,9 @@ def _list_code(original: Original, now: Mapping[str, Any]) -> list[str]:
     return changes
 
 
-def _list_environment(original: Original, home: Home) -> list[str]:
+def _list_environment(original: Original) -> list[str]:
     """Return what of the surroundings is not as it was."""
-    was, now = _read_environment(original, home), describe_environment()
+    was, now = _read_environment(original), describe_environment()
     if was is None:
         return ["The environment of the run is not known: its folder is not in this home."]
     names = ("python", "cpu", "blas", "image")
@@ -226,8 +225,8 @@ def _list_environment(original: Original, home: Home) -> list[str]:
     return [*changes, f"{len(others)} other packages differ."] if others else changes
 
 
-def _read_environment(original: Original, home: Home) -> dict[str, Any] | None:
-    path = home.runs / original.run_id / "environment.json"
+def _read_environment(original: Original) -> dict[str, Any] | None:
+    path = original.folder / "environment.json"
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -34,6 +34,7 @@ from ubspark.recipes.base import (
 )
 from ubspark.runtime.config import JobConfig
 from ubspark.runtime.failures import describe_failure
+from ubspark.runtime.foreign import describe_deadlines, save_manifests
 from ubspark.runtime.freeze import PreparedJob, prepare_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.logs import log_to
@@ -49,6 +50,7 @@ from ubspark.runtime.recovery import (
 from ubspark.runtime.session import build_session, count_slots, validate_start
 from ubspark.runtime.submissions import hold_submission
 from ubspark.runtime.telling import describe_run, log_start, timed
+from ubspark.runtime.usage import measured
 
 __all__ = ["RunOutcome", "plan_job", "run_job"]
 
@@ -111,6 +113,8 @@ def run_job(
         for name in job.spec.outputs:
             prepare_place(job, name)
         record = RunRecord.create(home.runs, job.spec)
+        record.notes.extend(describe_deadlines(job.spec))
+        save_manifests(job.inputs, record.folder)
         with log_to(record.folder / "run.log"), _tracked(record, job, home):
             log_start(job, record)
             with timed("Spark is there"):
@@ -145,13 +149,14 @@ def _execute(
     outputs = job.spec.outputs.items()
     updates = frozenset(name for name, output in outputs if output["mode"] == "update")
     workspace = Workspace(spark, scratch, asked.cells, updates=updates, plan=asked.plan)
-    with timed("Prepared"):
-        result = job.recipe.run(job.inputs, job.params, workspace)
     written = {}
-    for name, table in result.tables.items():
-        with timed(f"Written {name}"):
-            written[name] = write_output(job, name, table, spark)
-        _log.info("%s: %d rows, %d bytes.", name, written[name].n_rows, written[name].n_bytes)
+    with measured(record.metrics, spark):
+        with timed("Prepared"):
+            result = job.recipe.run(job.inputs, job.params, workspace)
+        for name, table in result.tables.items():
+            with timed(f"Written {name}"):
+                written[name] = write_output(job, name, table, spark)
+            _log.info("%s: %d rows, %d bytes.", name, written[name].n_rows, written[name].n_bytes)
     makers = set()
     for name, table in result.tables.items():
         with timed(f"Committed {name}"):
@@ -209,7 +214,8 @@ def _tracked(record: RunRecord, job: PreparedJob, home: Home) -> Iterator[None]:
     try:
         with _interrupted_by_sigterm():
             with home.lock("tracking"):
-                tracker.start(job.spec, run_id=record.run_id, tags=_collect_tags(job))
+                tags = {**_collect_tags(job), "ubspark.attempt": str(record.attempt)}
+                tracker.start(job.spec, run_id=record.run_id, tags=tags)
             record.mlflow_run = tracker.mlflow_run
             record.save()
             yield

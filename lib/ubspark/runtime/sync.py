@@ -1,20 +1,23 @@
 """Bringing the tracking store up to date: what waits in the spool, and what it has lost."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ubspark.errors import TransientError
 from ubspark.lineage.entities import Made
-from ubspark.lineage.rebuild import rebuild_messages
+from ubspark.lineage.rebuild import collect_tags, rebuild_messages
 from ubspark.lineage.tracking import Tracker
 from ubspark.runtime.home import Home
 from ubspark.runtime.places import open_ledger
-from ubspark.runtime.records import RunRecord
+from ubspark.runtime.records import RunRecord, iterate_records
 from ubspark.runtime.recovery import create_tracker
 
 __all__ = ["rebuild_tracking", "sync_spool"]
+
+_STATUS = {"COMPLETED": "FINISHED", "ABORTED": "KILLED"}
 
 
 def sync_spool(home: Home) -> dict[str, int]:
@@ -71,22 +74,44 @@ def rebuild_tracking(home: Home) -> dict[str, int]:
             by_run.setdefault(made.run, []).append(made)
     with home.lock("tracking"):
         known = _list_known(home)
-        missing = [run for run in sorted(by_run) if run not in known]
+        failed = {r.run_id: r for r in _list_failed(home) if r.run_id not in by_run}
+        missing = [run for run in sorted({*by_run, *failed}) if run not in known]
         for run_id in missing:
             record = _load_record(home, run_id)
-            messages = rebuild_messages(
-                run_id,
-                by_run[run_id],
-                started_ms=None if record is None else int(record.started * 1000),
-                metrics=record.metrics if record else {},
-                artifacts=home.runs / run_id,
-            )
+            if run_id in failed:
+                messages = _describe_failed(failed[run_id])
+            else:
+                messages = rebuild_messages(
+                    run_id,
+                    by_run[run_id],
+                    started_ms=None if record is None else int(record.started * 1000),
+                    metrics=record.metrics if record else {},
+                    artifacts=home.runs / run_id,
+                )
             tracker = create_tracker(home)
             _deliver(tracker, run_id, messages, home)
             if record is not None:
                 record.mlflow_run = tracker.mlflow_run
                 record.save()
-    return {"rebuilt": len(missing), "known": len(by_run) - len(missing)}
+    return {"rebuilt": len(missing), "known": len(by_run) + len(failed) - len(missing)}
+
+
+def _list_failed(home: Home) -> Iterator[RunRecord]:
+    """Yield the runs of the home that ended without all their outputs."""
+    for record in iterate_records(home.runs):
+        if record.phase in ("ERROR", "ABORTED") and (record.folder / "spec.json").is_file():
+            yield record
+
+
+def _describe_failed(record: RunRecord) -> list[dict[str, Any]]:
+    """Return what a run that committed nothing would have told."""
+    spec = json.loads((record.folder / "spec.json").read_text(encoding="utf-8"))
+    start = {"event": "start", "run": record.run_id, "spec": spec}
+    moment = int(record.started * 1000)
+    return [
+        {**start, "tags": collect_tags(spec, {}), "time_ms": moment},
+        _describe_end(record),
+    ]
 
 
 def _describe_end(record: RunRecord) -> dict[str, Any]:
@@ -94,7 +119,7 @@ def _describe_end(record: RunRecord) -> dict[str, Any]:
     return {
         "event": "finish",
         "run": record.run_id,
-        "status": "FINISHED" if record.phase == "COMPLETED" else "FAILED",
+        "status": _STATUS.get(record.phase, "FAILED"),
         "time_ms": int((record.ended or record.started) * 1000),
         "metrics": record.metrics,
         "outputs": record.outputs,

@@ -1,5 +1,6 @@
 """What a run tells of itself: in its log, in its record, in its report."""
 
+import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -9,13 +10,14 @@ from pyspark.sql import SparkSession
 
 from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.writers import WrittenRows
-from ubspark.lineage.environment import describe_code, describe_environment
+from ubspark.lineage.environment import describe_code, describe_environment, to_lock
 from ubspark.lineage.spec import to_canonical_json
 from ubspark.lineage.tracking import describe_place
-from ubspark.recipes.base import Summary
+from ubspark.recipes.base import Summary, count_pieces
 from ubspark.reports import write_report
 from ubspark.runtime.freeze import PreparedJob
 from ubspark.runtime.records import RunRecord
+from ubspark.runtime.usage import count_inputs
 
 __all__ = ["describe_run", "log_start", "timed"]
 
@@ -54,6 +56,7 @@ def describe_run(
     """Put metrics, notes, surroundings and the report beside the record."""
     record.metrics |= {
         **summary.metrics,
+        **count_inputs(job.inputs, job.spec),
         "output_rows": sum(rows.n_rows for rows in written.values()),
         "output_bytes": sum(rows.n_bytes for rows in written.values()),
     }
@@ -66,6 +69,7 @@ def describe_run(
     listed = (f"{name} {value:.10g}" for name, value in record.metrics.items())
     _log.info("Counts: %s.", ", ".join(listed))
     _describe_surroundings(record, spark)
+    _describe_plan(job, record, spark)
     _report(job, record, summary)
 
 
@@ -77,9 +81,22 @@ def _describe_surroundings(record: RunRecord, spark: SparkSession) -> None:
         for key, value in sorted(spark.sparkContext.getConf().getAll())
         if not any(word in key.lower() for word in hidden)
     }
-    content = {"code": describe_code(), **describe_environment(), "spark": settings}
+    known = describe_environment()
+    content = {"code": describe_code(), **known, "spark": settings}
     path = record.folder / "environment.json"
     path.write_text(to_canonical_json(content), encoding="utf-8")
+    lock = record.folder / "requirements.lock"
+    lock.write_text(to_lock(known["packages"]), encoding="utf-8")
+
+
+def _describe_plan(job: PreparedJob, record: RunRecord, spark: SparkSession) -> None:
+    """Write what `ubspark plan` would have said beside the record."""
+    n_pieces = count_pieces(spark.sparkContext.defaultParallelism)
+    n_cells = job.config.resources.cells
+    facts = job.recipe.plan(job.inputs, job.params, n_cells=n_cells, parallelism=n_pieces)
+    content = [{"name": fact.name, "value": fact.value, "unit": fact.unit} for fact in facts]
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    (record.folder / "plan.json").write_text(text, encoding="utf-8")
 
 
 def _report(job: PreparedJob, record: RunRecord, summary: Summary) -> None:

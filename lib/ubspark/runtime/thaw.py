@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from ubspark.catalogs.delta import open_table
-from ubspark.errors import InputMissingError
+from ubspark.errors import InputMissingError, ParameterError
 from ubspark.lineage.entities import Entity
 from ubspark.lineage.ledger import Ledger
-from ubspark.recipes.base import Recipe
+from ubspark.recipes.base import JobInput, Recipe
 from ubspark.runtime.config import JobConfig, validate_model
+from ubspark.runtime.foreign import list_files, read_manifest
 from ubspark.runtime.freeze import find_recipe, get_output_kind
 
-__all__ = ["thaw", "validate_files", "validate_tables"]
+__all__ = ["thaw", "validate_catalogs", "validate_files", "validate_tables"]
 
 #: What stands beside the options of a format in a frozen input.
 _CHOSEN = ("columns", "roles", "region", "where", "epoch", "pm_includes_cos_dec")
@@ -81,6 +82,49 @@ def validate_files(spec: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     for name, entry in spec["inputs"].items():
         if entry["kind"] == "files" and now["inputs"][name].get("digest") != entry["digest"]:
             _compare_files(name, entry, now["inputs"][name])
+
+
+def validate_catalogs(
+    spec: Mapping[str, Any], now: Mapping[str, Any], inputs: Mapping[str, JobInput], run: Path
+) -> None:
+    """Refuse catalogs whose files, and inputs whose options, are not those that the run read.
+
+    Parameters
+    ----------
+    now
+        The spec as it would be frozen now.
+    inputs
+        The inputs as they are opened now.
+    run
+        Folder of the run; its manifest of a catalog tells which file has changed.
+
+    Raises
+    ------
+    InputMissingError, ParameterError
+        Naming the input.
+    """
+    for name, entry in spec["inputs"].items():
+        found = now["inputs"][name]
+        if found.get("digest") != entry.get("digest"):
+            files = _list_changed(read_manifest(run, name), list_files(inputs[name]))
+            msg = (
+                f"`inputs.{name}`: the catalog `{entry['uri']}` has changed since the run"
+                f"{files}; the digest of its files is {found.get('digest')}, and was "
+                f"{entry.get('digest')}."
+            )
+            raise InputMissingError(msg)
+        if found["options"] != entry["options"]:
+            msg = f"`inputs.{name}` cannot be read as it was: its options would be others."
+            raise ParameterError(msg)
+
+
+def _list_changed(was: Mapping[str, Any] | None, there: Mapping[str, Any]) -> str:
+    """Return which files are not as they were, as far as anybody knows."""
+    if was is None:
+        return ""
+    changed = [path for path in {**was, **there} if was.get(path) != there.get(path)]
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f" in `{changed[0]}`{more}" if changed else ""
 
 
 def _thaw_input(entry: Mapping[str, Any], ledger: Ledger) -> dict[str, Any]:

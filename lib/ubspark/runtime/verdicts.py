@@ -1,16 +1,19 @@
 """Comparing what a replay made with what the original run made."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from ubspark.catalogs.delta import open_table
 from ubspark.catalogs.export.manifest import ExportFile, Manifest, read_manifest
 from ubspark.errors import InputMissingError, UbsparkError
+from ubspark.features.out_of_fold import OUT_OF_FOLD_FILE
 from ubspark.lineage.comparison import (
     ColumnDifference,
     Comparison,
@@ -23,9 +26,13 @@ from ubspark.runtime.tolerances import find_tolerances
 
 __all__ = ["compare_outputs", "find_worst"]
 
-#: What a model says of its run, its surroundings, and the estimator's file, compared apart.
-_APART = frozenset({"run", "made_with", "estimator"})
 _CARD = "model.json"
+#: Files of a model that are compared by what they say, not byte by byte.
+_COMPARED = frozenset({_CARD, OUT_OF_FOLD_FILE})
+#: What a model says of its run, its surroundings, and the estimator's file, compared apart.
+_APART = frozenset({"run", "made_with", "estimator", "facts"})
+#: What it says that follows from the predictions, or is as good as they are.
+_FIGURES = frozenset({"calibration", "evaluation", "importance"})
 _RANK: Mapping[Verdict, int] = {"EXACT": 0, "EQUIVALENT": 1, "DIFFERENT": 2}
 
 
@@ -41,7 +48,7 @@ def compare_outputs(
             found[name] = _compare_table(made, replay[name], tolerances)
         else:
             folder = Path(str(replay[name]["uri"]))
-            found[name] = _compare_folders(Path(made.entity.uri), folder)
+            found[name] = _compare_folders(Path(made.entity.uri), folder, tolerances)
     return found
 
 
@@ -87,24 +94,56 @@ def _to_table(dataset: ds.Dataset) -> pa.Table:
         raise InputMissingError(msg) from error
 
 
-def _compare_folders(original: Path, replay: Path) -> Comparison:
+def _compare_folders(
+    original: Path, replay: Path, tolerances: Mapping[str, Tolerance]
+) -> Comparison:
     first, second = read_manifest(original), read_manifest(replay)
-    compare = _compare_models if first.kind == "model" else _compare_exports
-    columns = compare(original, first, replay, second)
+    counts = {"n_original": first.n_rows, "n_replay": second.n_rows}
+    if first.kind != "model":
+        return _judge(_compare_files(_list_data(first), _list_data(second)), None, counts)
+    predicted = _compare_predictions(original, replay, tolerances)
+    others = [
+        {file.path: file for file in manifest.files if file.path not in _COMPARED}
+        for manifest in (first, second)
+    ]
+    altered = [replace(found, is_within=True) for found in _compare_files(*others)]
+    columns = (*predicted.columns, *_compare_cards(original, replay), *altered)
+    return _judge(columns, predicted.rows, counts)
+
+
+def _judge(
+    columns: tuple[ColumnDifference, ...], rows: pa.Table | None, counts: Mapping[str, int]
+) -> Comparison:
     is_good = all(column.is_within for column in columns)
     verdict: Verdict = "EXACT" if not columns else "EQUIVALENT" if is_good else "DIFFERENT"
-    return Comparison(verdict, columns, n_original=first.n_rows, n_replay=second.n_rows)
+    return Comparison(verdict, columns, rows, **counts)
 
 
-def _compare_exports(
-    original: Path, first: Manifest, replay: Path, second: Manifest
-) -> tuple[ColumnDifference, ...]:
-    """Compare the files that hold rows; those that describe them name the run."""
-    _ = original, replay
-    return _compare_files(_list_data(first), _list_data(second))
+def _compare_predictions(
+    original: Path, replay: Path, tolerances: Mapping[str, Tolerance]
+) -> Comparison:
+    """Compare what two trainings said of rows that they had not seen."""
+    first, second = (pq.read_table(folder / OUT_OF_FOLD_FILE) for folder in (original, replay))
+    found = compare_tables(first, second, find_tolerances("train", first.schema) | dict(tolerances))
+    named = (replace(c, name=f"{OUT_OF_FOLD_FILE}: {c.name}") for c in found.columns)
+    return replace(found, columns=tuple(named))
+
+
+def _compare_cards(original: Path, replay: Path) -> Iterator[ColumnDifference]:
+    """Yield what differs in two models' own accounts; the predictions decide about figures."""
+    first, second = (_read_card(folder) for folder in (original, replay))
+    for key in dict.fromkeys([*first, *second]):
+        if first.get(key) != second.get(key):
+            yield ColumnDifference(f"{_CARD}: {key}", "other values", is_within=key in _FIGURES)
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+    return {key: value for key, value in (card | card["facts"]).items() if key not in _APART}
 
 
 def _list_data(manifest: Manifest) -> dict[str, ExportFile]:
+    """Return the files that hold rows; those that describe them name the run."""
     return {file.path: file for file in manifest.files if file.n_rows > 0}
 
 
@@ -119,30 +158,3 @@ def _compare_files(
         elif first[path].sha256 != second[path].sha256:
             found.append(ColumnDifference(path, "another content", first[path].n_rows))
     return tuple(found)
-
-
-def _compare_models(
-    original: Path, first: Manifest, replay: Path, second: Manifest
-) -> tuple[ColumnDifference, ...]:
-    """Compare two models by what cross-validation says of them, and by their files.
-
-    The figures of the evaluation come from the out-of-fold predictions alone. An estimator whose
-    file differs while they are the same counts as equivalent.
-    """
-    cards = [_read_card(folder) for folder in (original, replay)]
-    found = [
-        ColumnDifference(f"{_CARD}: {key}", "other values")
-        for key in dict.fromkeys([*cards[0], *cards[1]])
-        if cards[0].get(key) != cards[1].get(key)
-    ]
-    files = [
-        {file.path: file for file in manifest.files if file.path != _CARD}
-        for manifest in (first, second)
-    ]
-    altered = _compare_files(*files)
-    return (*found, *(ColumnDifference(c.name, c.reason, is_within=True) for c in altered))
-
-
-def _read_card(folder: Path) -> dict[str, Any]:
-    card: dict[str, Any] = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-    return {key: value for key, value in card.items() if key not in _APART}
