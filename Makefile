@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
+.PHONY: help setup demo demo-variables test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-classify bench-catalogs peer-light-curve peer-lsdb peer-acid
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -19,6 +19,9 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml scripts/setup.sh
 
 demo: setup  ## Match Hipparcos to Gaia DR3 and show where everything is.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+demo-variables: setup  ## Classify variable stars, from light curves to a report (needs UBSPARK_DATA; 5 minutes).
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo_variables.sh
 
 test: setup lint typing  ## Run what CI runs.
 	$(BIN)/pytest
@@ -73,6 +76,9 @@ eval-periods: setup  ## Count the published periods that are found.
 
 bench-features: setup .peers/light-curve/.ready  ## Time the features beside light-curve.
 	$(BIN)/python benchmarks/bench_features.py
+
+bench-classify: setup  ## Time scoring a million objects beside scikit-learn alone.
+	$(BIN)/python benchmarks/bench_classify.py
 
 bench-catalogs: setup .peers/lsdb/.ready  ## Time reading and writing HATS beside the peers.
 	$(BIN)/python benchmarks/bench_catalogs.py

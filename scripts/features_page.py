@@ -104,6 +104,26 @@ outputs:
   scores: {table: survey_classes}
 ```
 
+### The model registry
+
+Where MLflow answers, `train` also logs the model there, with a signature (all feature columns as
+doubles; `label` and `p_{class}` come out), with the tables and versions it was trained on, and as
+a new version of the registered model `registered_name`, to which the alias moves. If MLflow is
+down, the folder is made all the same, and `ubspark sync` registers the model later. The
+folder stays the truth: the registry holds a copy of it, says where it is, and what the digest of
+its estimator must be. A replay registers nothing.
+
+```python
+import mlflow
+
+mlflow.set_tracking_uri("sqlite:////home/ana/.ubspark/mlflow.db")
+scores = mlflow.pyfunc.load_model("models:/variables@champion").predict(features)
+```
+
+`classify` takes such an address as `model`: it becomes the version and the digest when the job is
+frozen, so that the scores name both, and another run of the same file after the alias has moved is
+another computation.
+
 A model's estimator is a pickle, which can run code when it is opened: use models only from places
 you trust.
 

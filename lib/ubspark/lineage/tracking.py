@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ubspark.lineage.models import RegisteredModel, find_model, register_models
 from ubspark.lineage.spec import FrozenSpec, to_canonical_json
 
 __all__ = ["FolderRecord", "OutputRecord", "Tracker", "describe_place", "load_output"]
@@ -158,6 +159,10 @@ class Tracker:
             return False
         return self.mlflow_run is not None
 
+    def find_model(self, address: str, *, copies: Path) -> RegisteredModel:
+        """Return the version of the model registry that an address names."""
+        return find_model(self._open(), address, copies=copies)
+
     def _deliver(self, event: str, content: dict[str, Any]) -> None:
         """Send one event to the store; spool it, and those that wait before it, on failure."""
         self._waiting.append({"event": event, **content})
@@ -238,6 +243,7 @@ def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:
     if Path(message["artifacts"]).is_dir():
         client.log_artifacts(run, message["artifacts"])
     client.set_terminated(run, message["status"], end_time=message.get("time_ms"))
+    register_models(client, run, message)
 
 
 def _find_run(client: Any, run_id: str) -> str | None:
