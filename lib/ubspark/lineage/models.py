@@ -23,8 +23,8 @@ __all__ = ["RegisteredModel", "find_model", "register_models"]
 _ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<version>\d+))")
 #: Module whose `_load_pyfunc` opens the copy.
 _LOADER = "ubspark.lineage.pyfunc"
-#: Folder of the copy within the MLflow model.
-_DATA = "data"
+#: Name of the copy, which MLflow puts below `data`.
+_COPY = "classifier"
 _SHA256, _FOLDER, _RUN = "ubspark.sha256", "ubspark.folder", "ubspark.run_id"
 
 
@@ -190,8 +190,7 @@ def _save_pyfunc(card: ModelCard, folder: Path, target: Path, about: Mapping[str
         warnings.simplefilter("ignore")
         from mlflow import pyfunc
 
-        # MLflow keeps the name of what it copies.
-        copy = shutil.copytree(folder, Path(scratch) / _DATA)
+        copy = shutil.copytree(folder, Path(scratch) / _COPY)
         pyfunc.save_model(
             str(target),
             loader_module=_LOADER,
@@ -226,7 +225,7 @@ def _find_folder(client: Any, version: Any, copies: Path) -> Path:
             uri = client.tracking_uri
             got = download_artifacts(artifact_uri=source, dst_path=scratch, tracking_uri=uri)
             shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(Path(got) / _DATA, copy)
+            shutil.copytree(Path(got) / "data" / _COPY, copy)
     return copy
 
 
