@@ -192,7 +192,12 @@ class FeatureTask:
 
 
 def cut_cells(
-    source: CatalogSource, *, cell_bytes: int, n_cells: int | None, parallelism: int
+    source: CatalogSource,
+    *,
+    cell_bytes: int,
+    n_cells: int | None,
+    parallelism: int,
+    cell_rows: int = 10_000_000,
 ) -> NDArray[np.int64]:
     """Cut the rows of one table into the cells of its tasks, of about equal numbers.
 
@@ -203,6 +208,8 @@ def cut_cells(
     n_cells
         Number of cells wanted; None for as many as the bytes need, or as can run at once where
         there are rows enough.
+    cell_rows
+        Rows that a task should read, however few bytes they are.
 
     Returns
     -------
@@ -211,7 +218,7 @@ def cut_cells(
     """
     n_bytes, n_rows = int(np.sum(source.n_bytes)), int(np.sum(source.n_rows))
     at_once = min(parallelism, n_rows // _ROWS_WORTH_A_TASK)
-    wanted = n_cells or max(1, -(-n_bytes // cell_bytes), at_once)
+    wanted = n_cells or max(1, -(-n_bytes // cell_bytes), -(-n_rows // cell_rows), at_once)
     return plan_cells(source, source, keep_unplaced=True, n_cells=wanted).cells
 
 

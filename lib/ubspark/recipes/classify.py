@@ -38,6 +38,8 @@ __all__ = ["CLASSIFY", "Classify", "ClassifyParams"]
 
 #: Compressed bytes of features that a task should read; decompressed, they are doubles.
 _CELL_BYTES = 24 << 20
+#: Rows that it should read: features that are mostly undefined compress to almost nothing.
+_CELL_ROWS = 250_000
 
 
 class ClassifyParams(Params):
@@ -219,7 +221,13 @@ def _open_source(given: JobInput) -> CatalogLayout:
 
 
 def _cut(source: CatalogLayout, n_cells: int | None, parallelism: int) -> IntArray:
-    return cut_cells(source, cell_bytes=_CELL_BYTES, n_cells=n_cells, parallelism=parallelism)
+    return cut_cells(
+        source,
+        cell_bytes=_CELL_BYTES,
+        n_cells=n_cells,
+        parallelism=parallelism,
+        cell_rows=_CELL_ROWS,
+    )
 
 
 def _summarise(model: ClassifierModel, written: WrittenRows) -> Summary:
