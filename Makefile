@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-variables test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-classify bench-catalogs peer-light-curve peer-lsdb peer-acid
+.PHONY: help setup demo demo-variables test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-classify eval-classes bench-catalogs peer-light-curve peer-lsdb peer-acid
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -76,6 +76,9 @@ eval-periods: setup  ## Count the published periods that are found.
 
 bench-features: setup .peers/light-curve/.ready  ## Time the features beside light-curve.
 	$(BIN)/python benchmarks/bench_features.py
+
+eval-classes: setup .peers/light-curve/.ready  ## Learn published classes, by our features and by those of light-curve.
+	$(BIN)/python benchmarks/eval_classes.py
 
 bench-classify: setup  ## Time scoring a million objects beside scikit-learn alone.
 	$(BIN)/python benchmarks/bench_classify.py
