@@ -216,16 +216,16 @@ def _find_folder(client: Any, version: Any, copies: Path) -> Path:
     folder, sha256 = Path(version.tags[_FOLDER]), version.tags[_SHA256]
     if _holds(folder, sha256):
         return folder
-    copy = copies / sha256
+    copy = copies / str(sha256)
     if not _holds(copy, sha256):
         from mlflow.artifacts import download_artifacts
 
         source = client.get_model_version_download_uri(version.name, version.version)
         with tempfile.TemporaryDirectory(prefix="ubspark-") as scratch:
             uri = client.tracking_uri
-            got = download_artifacts(artifact_uri=source, dst_path=scratch, tracking_uri=uri)
+            got = Path(download_artifacts(artifact_uri=source, dst_path=scratch, tracking_uri=uri))
             shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(Path(got) / "data" / _COPY, copy)
+            shutil.copytree(got / "data" / _COPY, copy)
     return copy
 
 
