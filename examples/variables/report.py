@@ -66,9 +66,8 @@ def judge(stars: pd.DataFrame) -> Evaluation:
     """Return the figures of the classes given."""
     names = sorted(name.removeprefix("p_") for name in stars if name.startswith("p_"))
     codes = {name: code for code, name in enumerate(names)}
-    present = [name for name in names if (stars["truth"] == name).any()]
     return evaluate(
-        tuple(present) if present == names else tuple(names),
+        tuple(names),
         stars["truth"].map(codes).to_numpy(),
         stars["label"].map(codes).to_numpy(),
         stars[[f"p_{name}" for name in names]].to_numpy(dtype=np.float64),
@@ -82,7 +81,9 @@ def draw_recall(found: Evaluation) -> Figure:
     axes = canvas.subplots()
     low, value, high = np.array([(r.low, r.value, r.high) for r in found.recall]).T
     place = np.arange(len(value))
-    axes.errorbar(value, place, xerr=[value - low, high - value], fmt="o", color="#1b3a57")
+    # An interval may end a rounding error before its own value.
+    reach = np.maximum([value - low, high - value], 0.0)
+    axes.errorbar(value, place, xerr=reach, fmt="o", color="#1b3a57")
     axes.axvline(found.balanced_accuracy.value, color="#c2571a", lw=1.2, label="mean of classes")
     axes.axvline(1 / len(value), color="gray", ls=":", label="always one class")
     axes.set_yticks(place, found.classes, fontsize=8)
