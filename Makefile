@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-variables test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-classify eval-classes bench-catalogs peer-light-curve peer-lsdb peer-acid
+.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -19,6 +19,8 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml scripts/setup.sh
 
 demo: setup  ## Match Hipparcos to Gaia DR3 and show where everything is.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+.PHONY: demo-variables bench-classify eval-classes
 
 demo-variables: setup  ## Classify variable stars, from light curves to a report (needs UBSPARK_DATA; 5 minutes).
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo_variables.sh

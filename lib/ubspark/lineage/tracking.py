@@ -202,6 +202,7 @@ class Tracker:
             self._create_run(client, message)
         elif self.mlflow_run is not None:
             _close_run(client, self.mlflow_run, message)
+            register_models(client, self.mlflow_run, message)
 
     def _create_run(self, client: Any, message: Mapping[str, Any]) -> None:
         spec = message["spec"]
@@ -243,7 +244,6 @@ def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:
     if Path(message["artifacts"]).is_dir():
         client.log_artifacts(run, message["artifacts"])
     client.set_terminated(run, message["status"], end_time=message.get("time_ms"))
-    register_models(client, run, message)
 
 
 def _find_run(client: Any, run_id: str) -> str | None:
