@@ -20,6 +20,11 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml scripts/setup.sh
 demo: setup  ## Match Hipparcos to Gaia DR3 and show where everything is.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
+.PHONY: demo-variables bench-classify eval-classes
+
+demo-variables: setup  ## Classify variable stars, from light curves to a report (needs UBSPARK_DATA; 5 minutes).
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo_variables.sh
+
 test: setup lint typing  ## Run what CI runs.
 	$(BIN)/pytest
 
@@ -79,6 +84,12 @@ eval-periods: setup  ## Count the published periods that are found.
 
 bench-features: setup .peers/light-curve/.ready  ## Time the features beside light-curve.
 	$(BIN)/python benchmarks/bench_features.py
+
+eval-classes: setup .peers/light-curve/.ready  ## Learn published classes, by our features and by those of light-curve.
+	$(BIN)/python benchmarks/eval_classes.py
+
+bench-classify: setup  ## Time scoring a million objects beside scikit-learn alone.
+	$(BIN)/python benchmarks/bench_classify.py
 
 bench-catalogs: setup .peers/lsdb/.ready  ## Time reading and writing HATS, and nesting, beside the peers.
 	$(BIN)/python benchmarks/bench_catalogs.py

@@ -58,7 +58,8 @@ The job `features` reads a table of light curves: one row per object, with paral
 roles `time`, `flux`, `flux_error` and, where there is more than one band, `band`. Tables of
 periods, of matches and of objects are joined by id where they are named; they must have the
 `_healpix_29` of the light curve, as tables made from it have. `previous` is an earlier feature
-table, against which the report shows which columns are distributed otherwise.
+table, against which the report shows which columns are distributed otherwise, and from which rows are
+taken that still hold.
 
 ```yaml
 job: features
@@ -74,6 +75,31 @@ outputs:
 
 Undefined values are null in the table. With `engine: light_curve` the package light-curve, where
 it is installed, computes what both have; names and units stay.
+
+### Another night
+
+When light curves, periods or matches have a new version, give the feature table of the version before
+as `previous` and name another output. If it was made by the same job with the same parameters from
+earlier versions of the same tables, the files of both versions are compared: objects in a stretch of
+the sky in which a file came or went are computed, all other rows are copied. What comes out is the
+same as without `previous`, digest and all; the metrics `objects_kept` and `objects_computed` say how
+much was saved, and a note why nothing was. A set of your own is known by its declarations: if its
+kernel changes and they do not, leave `previous` out.
+
+```yaml
+job: features
+inputs:
+  lightcurves: {table: variables_curves@v1}
+  periods: {table: variables_periods@v1, columns: [power]}
+  matches: {table: variables_x_gaia}
+  previous: {table: variables_features}
+params:
+  bands: [u, g, r, i, z, y]
+outputs:
+  features: {table: variables_features_2}
+```
+
+### Training
 
 The job `train` learns classes from labels and a feature table. It judges the classifier by
 cross-validation in which all rows of an object are on one side, with intervals, calibrates its
@@ -105,8 +131,36 @@ outputs:
   scores: {table: survey_classes}
 ```
 
+### The model registry
+
+Where MLflow answers, `train` also logs the model there, with a signature (all feature columns as
+doubles; `label` and `p_{class}` come out), with the tables and versions it was trained on, and as
+a new version of the registered model `registered_name`, to which the alias moves. If MLflow is
+down, the folder is made all the same, and `ubspark sync` registers the model later. The
+folder stays the truth: the registry holds a copy of it, says where it is, and what the digest of
+its estimator must be. A replay registers nothing.
+
+```python
+import mlflow
+
+mlflow.set_tracking_uri("sqlite:////home/ana/.ubspark/mlflow.db")
+scores = mlflow.pyfunc.load_model("models:/variables@champion").predict(features)
+```
+
+`classify` takes such an address as `model`: it becomes the version and the digest when the job is
+frozen, so that the scores name both, and another run of the same file after the alias has moved is
+another computation.
+
 A model's estimator is a pickle, which can run code when it is opened: use models only from places
 you trust.
+
+### An example on real data
+
+`make demo-variables` goes the whole way on 413 stars of ASAS (`$UBSPARK_DATA/asas_classes`): light
+curves, periods, features, a classifier trained on seven stars in ten, and the classes of all. Its
+report judges the stars that were set aside before training: confusion, recalls with intervals,
+period against amplitude, and the surest star of each class, folded. The job files are in
+`examples/variables/`.
 
 ## Features of your own
 

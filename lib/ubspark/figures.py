@@ -6,7 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Curve", "Curves", "Figure", "FoldedCurves", "Histogram", "Image", "SkyMap"]
+__all__ = [
+    "Bars",
+    "Curve",
+    "Curves",
+    "Figure",
+    "FoldedCurves",
+    "Histogram",
+    "Image",
+    "Matrix",
+    "SkyMap",
+]
 
 
 @dataclass(frozen=True)
@@ -112,4 +122,43 @@ class SkyMap:
     caption: str = ""
 
 
-Figure = Curves | FoldedCurves | Histogram | Image | SkyMap
+@dataclass(frozen=True)
+class Bars:
+    """Values that have names, the first on top.
+
+    Attributes
+    ----------
+    names
+        Length n.
+    values
+        Shape (n,), in what ``label`` says.
+    """
+
+    title: str
+    label: str
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Counts of pairs of classes, shaded by their share of the row.
+
+    Attributes
+    ----------
+    names
+        Of the classes, length k.
+    counts
+        Shape (k, k); rows by ``y_label``, columns by ``x_label``.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    names: tuple[str, ...]
+    counts: NDArray[np.int64]
+    caption: str = ""
+
+
+Figure = Bars | Curves | FoldedCurves | Histogram | Image | Matrix | SkyMap

@@ -1,20 +1,24 @@
 """From light curves by features and training to scores, each of which knows where it comes from."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pyarrow as pa
 import pytest
+from mlflow import MlflowClient
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.delta import open_table, read_history
-from ubspark.errors import ParameterError, SchemaError
+from ubspark.errors import InputMissingError, ParameterError, SchemaError, TransientError
 from ubspark.features.model import load_model
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.run_job import plan_job, run_job
+from ubspark.runtime.sync import sync_spool
 from ubspark.sky.healpix import compute_healpix_29
 
 pytestmark = pytest.mark.spark
@@ -219,3 +223,104 @@ def test_too_few_objects_are_said(home: Home, spark: SparkSession) -> None:
     config = configure_train(home, "few", folds=40)
     with pytest.raises(ParameterError, match="has 25 objects, fewer than the 40 folds"):
         run_job(config, home=home, spark=spark)
+
+
+def open_registry(home: Home) -> MlflowClient:
+    return MlflowClient(home.tracking_uri, registry_uri=home.tracking_uri)
+
+
+def read_features(home: Home) -> pa.Table:
+    found = open_table(str(Path(home.warehouse) / "features")).to_dataset().to_table()
+    return found.sort_by("objectId")
+
+
+def test_the_model_is_registered_with_signature_and_inputs(home: Home) -> None:
+    client = open_registry(home)
+    version = client.get_model_version_by_alias("model", "champion")
+    model = load_model(home.path / "model")
+    assert version.tags["ubspark.sha256"] == model.digest
+    assert version.tags["ubspark.folder"] == str(home.path / "model")
+    assert client.get_run(version.run_id).data.tags["ubspark.run_id"] == model.card.run
+    made = client.get_run(version.run_id).outputs.model_outputs
+    logged = client.get_logged_model(made[0].model_id)
+    features = open_table(str(Path(home.warehouse) / "features"))
+    assert logged.params["input.features"] == f"{features.uri}@v0"
+    assert logged.params["table_id.features"] == features.table_id
+    mlflow.set_tracking_uri(home.tracking_uri)
+    signature = mlflow.models.get_model_info("models:/model@champion").signature
+    assert signature.inputs.input_names() == list(model.card.columns)
+    assert {str(kind) for kind in signature.inputs.input_types()} == {"DataType.double"}
+    assert signature.outputs.input_names() == ["label", "p_outburst", "p_quiet", "p_sine"]
+
+
+def test_mlflow_scores_as_classify_does(home: Home, spark: SparkSession) -> None:
+    """By address the job uses the same model, and its commit names the version."""
+    mlflow.set_tracking_uri(home.tracking_uri)
+    features = read_features(home)
+    found = mlflow.pyfunc.load_model("models:/model@champion").predict(features.to_pandas())
+    config = configure_classify(home, "by_alias", model="models:/model@champion")
+    run_job(config, home=home, spark=spark)
+    uri = str(Path(home.warehouse) / "by_alias")
+    scores = open_table(uri).to_dataset().to_table().sort_by("objectId")
+    assert scores["label"].to_pylist() == found["label"].tolist()
+    for name in ("p_outburst", "p_quiet", "p_sine"):
+        np.testing.assert_array_equal(scores[name].to_numpy(), found[name].astype(np.float32))
+    assert open_table(uri).properties["ubspark.model.version"] == "models:/model/1"
+    record = read_history(uri)[-1].record or {}
+    assert record["spec"]["params"]["registered"] == "models:/model/1"
+    assert record["spec"]["params"]["model_sha256"] == load_model(home.path / "model").digest
+
+
+def test_a_registered_model_survives_its_folder(home: Home) -> None:
+    """The registry's copy is used, and is the same model."""
+    place, aside = home.path / "model", home.path / "aside"
+    shutil.move(place, aside)
+    try:
+        job, _ = plan_job(configure_classify(home, "copy", model="models:/model/1"), home=home)
+    finally:
+        shutil.move(aside, place)
+    folder = Path(job.spec.params["model"])
+    assert folder != place
+    assert load_model(folder).digest == load_model(place).digest
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "message"),
+    [
+        ("models:/model@challenger", InputMissingError, "does not have `models:/model@challenger`"),
+        ("models:/model/7", InputMissingError, "does not have `models:/model/7`"),
+        ("models:/nothing@champion", InputMissingError, "does not have"),
+        ("models:/model", ParameterError, "must be written `models:/NAME@ALIAS`"),
+    ],
+)
+def test_an_address_without_a_model_is_refused(
+    home: Home, address: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        plan_job(configure_classify(home, "refused", model=address), home=home)
+
+
+def test_a_registered_model_must_have_its_digest(home: Home) -> None:
+    config = configure_classify(
+        home, "refused", model="models:/model@champion", model_sha256="0" * 64
+    )
+    with pytest.raises(ParameterError, match="is another one now"):
+        plan_job(config, home=home)
+
+
+def test_without_mlflow_the_model_is_made_and_registered_later(
+    home: Home, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    config = configure_train(home, "late", registered_name="late_model", alias="newest")
+    with pytest.warns(UserWarning, match="did not take the record"):
+        outcome = run_job(config, home=home, spark=spark)
+    assert load_model(home.path / "late").card.run == outcome.record.run_id
+    address = {"model": "models:/late_model@newest"}
+    with pytest.raises(TransientError, match="does not answer"):
+        plan_job(configure_classify(home, "refused", **address), home=home)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert sync_spool(home)["delivered"] == 1
+    job, _ = plan_job(configure_classify(home, "now", **address), home=home)
+    assert job.spec.params["registered"] == "models:/late_model/1"
+    assert job.spec.params["model"] == str(home.path / "late")

@@ -71,7 +71,7 @@ def compute_features(
     _validate_columns(registry, given, len(curves))
     split = split_bands(curves, bands)
     inputs = FeatureInputs(split, is_magnitude, given)
-    names = [column.name for column in registry.to_columns(split.bands, quantity=quantity)]
+    names = registry.name_columns(split.bands, quantity=quantity)
     parts = [compute_set(part, inputs) for part in registry]
     flat = [column for part in parts for column in part]
     return FeatureTable(dict(zip(names, flat, strict=True)), split.counts, split.status)

@@ -15,8 +15,11 @@ from ubspark.features.calibration import Calibration
 from ubspark.features.segments import FloatArray
 from ubspark.features.training import Training, decide, score_classes
 
-__all__ = ["ClassifierModel", "ModelCard", "load_model", "save_model"]
+__all__ = ["LABEL", "ClassifierModel", "ModelCard", "load_card", "load_model", "save_model"]
 
+#: Name of the column of the class that an object is given.
+LABEL = "label"
+_PREFIX = "p_"
 _CARD = "model.json"
 _ESTIMATOR = "estimator.joblib"
 #: Rows scored at a time: bounds the memory of trees, which copy them.
@@ -49,6 +52,12 @@ class ModelCard:
     classes: tuple[str, ...]
     training_table: str
     run: str
+
+    @property
+    def probability_columns(self) -> list[str]:
+        """The column of each class: letters, digits and ``_`` of its name."""
+        plain = ("".join(c if c.isalnum() else "_" for c in name) for name in self.classes)
+        return [_PREFIX + name for name in plain]
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,11 +186,8 @@ def load_model(folder: Path) -> ClassifierModel:
         If its file is not the one that it was saved with, or it was made with another
         scikit-learn.
     """
-    if not (folder / _CARD).is_file():
-        msg = f"There is no model in `{folder}`."
-        raise InputMissingError(msg)
+    content = _read_card(folder)
     joblib, sklearn = _import_sklearn()
-    content = json.loads((folder / _CARD).read_text(encoding="utf-8"))
     made_with = content["made_with"]["scikit-learn"]
     if made_with.split(".")[:2] != sklearn.__version__.split(".")[:2]:
         msg = (
@@ -192,21 +198,44 @@ def load_model(folder: Path) -> ClassifierModel:
     if _compute_digest(folder / _ESTIMATOR) != content["estimator"]["sha256"]:
         msg = f"The file `{_ESTIMATOR}` in `{folder}` is not the one that the model was saved with."
         raise SchemaError(msg)
-    card = ModelCard(
+    stated = content["calibration"]
+    return ClassifierModel(
+        _to_card(content),
+        joblib.load(folder / _ESTIMATOR),
+        Calibration(stated["inverse_temperature"], np.array(stated["offsets"])),
+        np.array(content["priors"]),
+        content["estimator"]["sha256"],
+    )
+
+
+def load_card(folder: Path) -> tuple[ModelCard, str]:
+    """Read what a model says of itself, and the sha256 of its estimator; no pickle is opened.
+
+    Raises
+    ------
+    InputMissingError
+        If there is no model.
+    """
+    content = _read_card(folder)
+    return _to_card(content), str(content["estimator"]["sha256"])
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    if not (folder / _CARD).is_file():
+        msg = f"There is no model in `{folder}`."
+        raise InputMissingError(msg)
+    content: dict[str, Any] = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+    return content
+
+
+def _to_card(content: Mapping[str, Any]) -> ModelCard:
+    return ModelCard(
         columns=tuple(content["columns"]),
         units=tuple(content["units"]),
         registry=content["registry"],
         classes=tuple(content["classes"]),
         training_table=content["training_table"],
         run=content["run"],
-    )
-    stated = content["calibration"]
-    return ClassifierModel(
-        card,
-        joblib.load(folder / _ESTIMATOR),
-        Calibration(stated["inverse_temperature"], np.array(stated["offsets"])),
-        np.array(content["priors"]),
-        content["estimator"]["sha256"],
     )
 
 

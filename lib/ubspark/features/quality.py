@@ -88,13 +88,16 @@ class FeatureQuality:
     status
         Rows by value of the status.
     joined
-        Rows that found their id in each joined table, by its name.
+        Rows that found their id in each joined table, by its name; kept rows do not count.
+    n_kept
+        Rows taken from an earlier table.
     """
 
     columns: dict[str, ColumnQuality] = field(default_factory=dict)
     status: dict[int, int] = field(default_factory=dict)
     joined: dict[str, int] = field(default_factory=dict)
     n_rows: int = 0
+    n_kept: int = 0
 
     def add(self, values: Mapping[str, FloatArray], status: NDArray[np.int16]) -> None:
         """Count the rows of a batch."""
@@ -107,6 +110,7 @@ class FeatureQuality:
     def __iadd__(self, other: "FeatureQuality") -> Self:
         """Add the counts of other rows of the table."""
         self.n_rows += other.n_rows
+        self.n_kept += other.n_kept
         for name, column in other.columns.items():
             self.columns.setdefault(name, ColumnQuality())
             self.columns[name] += column

@@ -184,6 +184,13 @@ class Registry:
         quantity, unit
             What was measured: the words that ``{y}`` stands for in names and in units.
         """
+        places = [
+            (where, feature)
+            for part in self.sets
+            for where in _list_places(part.scope, bands)
+            for feature in part.features
+        ]
+        named = zip(self.name_columns(bands, quantity=quantity), places, strict=True)
         return [
             Column(
                 name,
@@ -192,12 +199,16 @@ class Registry:
                 feature.ucd,
                 f"{feature.definition} {_of(where)}; {feature.reference}",
             )
+            for name, (where, feature) in named
+        ]
+
+    def name_columns(self, bands: Sequence[str], *, quantity: str = "psfFlux") -> list[str]:
+        """Return the names of `to_columns` alone, which every batch needs."""
+        return [
+            _compose_name(feature.name, where, part.scope, quantity)
             for part in self.sets
             for where in _list_places(part.scope, bands)
-            for feature, name in (
-                (feature, _compose_name(feature.name, where, part.scope, quantity))
-                for feature in part.features
-            )
+            for feature in part.features
         ]
 
     def to_dictionary(self) -> dict[str, Any]:

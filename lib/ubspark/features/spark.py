@@ -5,13 +5,14 @@ No row passes through a shuffle or the JVM on its way in: a task opens the files
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
-from ubspark.columns import HEALPIX_29
+from ubspark.columns import HEALPIX_29, Column
 from ubspark.crossmatch.plan import CatalogSource, plan_cells
 from ubspark.features.arrow import (
     CurveColumns,
@@ -24,8 +25,16 @@ from ubspark.features.compute import compute_features
 from ubspark.features.quality import FeatureQuality
 from ubspark.features.registry import Registry
 from ubspark.features.segments import FloatArray
+from ubspark.sky.cover import intersect_ranges
 
-__all__ = ["STATUS", "FeatureTask", "JoinedTable", "create_task_frame", "cut_cells"]
+__all__ = [
+    "STATUS",
+    "FeatureTask",
+    "JoinedTable",
+    "KeptRows",
+    "create_task_frame",
+    "cut_cells",
+]
 
 #: Column of `ubspark.features.segments.STATUS_BITS`.
 STATUS = "feature_status"
@@ -58,6 +67,31 @@ class JoinedTable:
     payload: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class KeptRows:
+    """Rows of an earlier table of the same columns, and where they do not hold any more.
+
+    Attributes
+    ----------
+    touched
+        Half-open ranges of ``_healpix_29``, sorted and disjoint, shape (k, 2).
+    """
+
+    source: CatalogSource
+    touched: NDArray[np.int64]
+
+    def split(self, ranges: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bool]]:
+        """Yield the parts of one range, in order, and whether the rows there hold."""
+        low, high = ranges[0]
+        for start, end in intersect_ranges(ranges, self.touched):
+            if low < start:
+                yield np.array([[low, start]]), True
+            yield np.array([[start, end]]), False
+            low = end
+        if low < high:
+            yield np.array([[low, high]]), True
+
+
 @dataclass
 class FeatureTask:
     """What a Spark task runs: the cells of the task ids it is given, in sky order.
@@ -70,6 +104,8 @@ class FeatureTask:
         Columns of the light curves carried along; the first is the id.
     quantity
         Stands for ``{y}`` in names.
+    kept
+        Rows that need not be computed.
     """
 
     source: CatalogSource
@@ -81,6 +117,7 @@ class FeatureTask:
     bands: tuple[str, ...]
     quantity: str
     is_magnitude: bool
+    kept: KeptRows | None = None
 
     def __post_init__(self) -> None:
         """Start counting."""
@@ -90,7 +127,15 @@ class FeatureTask:
         """Yield the rows of each cell."""
         for batch in batches:
             for cell in batch.column(0).to_pylist():
-                yield from self.compute_cell(self.cells[cell : cell + 1])
+                yield from self._make_cell(self.cells[cell : cell + 1])
+
+    def _make_cell(self, ranges: NDArray[np.int64]) -> Iterator[pa.Table]:
+        """Yield the rows of a cell: those that hold as they are, the others computed."""
+        if self.kept is None:
+            yield from self.compute_cell(ranges)
+            return
+        for part, holds in self.kept.split(ranges):
+            yield from (self._copy(self.kept.source, part) if holds else self.compute_cell(part))
 
     def compute_cell(self, ranges: NDArray[np.int64]) -> Iterator[pa.Table]:
         """Yield the feature rows of the objects in some ranges of the index."""
@@ -98,6 +143,20 @@ class FeatureTask:
         others = {name: self._read(other, ranges) for name, other in self.joined.items()}
         for part in split_by_epochs(rows, self.columns.time, _EPOCHS_PER_BATCH):
             yield self._compute(part, others)
+
+    def _copy(self, source: CatalogSource, ranges: NDArray[np.int64]) -> Iterator[pa.Table]:
+        features = [column.name for column in self._declared]
+        payload = [name for other in self.joined.values() for name in other.payload.values()]
+        names = [*dict.fromkeys([HEALPIX_29.name, *self.carried]), STATUS, *features, *payload]
+        rows = source.read(ranges, names)
+        values = {name: _to_floats(rows[name]) for name in features}
+        self.summary.add(values, rows[STATUS].to_numpy())
+        self.summary.n_kept += rows.num_rows
+        yield rows.select(names)
+
+    @cached_property
+    def _declared(self) -> list[Column]:
+        return list(self.registry.to_columns(self.bands, quantity=self.quantity))
 
     def _read(self, other: JoinedTable, ranges: NDArray[np.int64]) -> pa.Table:
         names = dict.fromkeys([other.id, *other.values.values(), *other.payload])
@@ -125,8 +184,7 @@ class FeatureTask:
             quantity=self.quantity,
         )
         self.summary.add(found.values, found.status)
-        declared = self.registry.to_columns(self.bands, quantity=self.quantity)
-        features = to_arrays(found, [str(column.type) for column in declared])
+        features = to_arrays(found, [str(column.type) for column in self._declared])
         kept = {name: rows[name] for name in dict.fromkeys([HEALPIX_29.name, *self.carried])}
         names = [*kept, STATUS, *found.values, *payload]
         status = pa.array(found.status, pa.int16())
@@ -134,7 +192,12 @@ class FeatureTask:
 
 
 def cut_cells(
-    source: CatalogSource, *, cell_bytes: int, n_cells: int | None, parallelism: int
+    source: CatalogSource,
+    *,
+    cell_bytes: int,
+    n_cells: int | None,
+    parallelism: int,
+    cell_rows: int = 10_000_000,
 ) -> NDArray[np.int64]:
     """Cut the rows of one table into the cells of its tasks, of about equal numbers.
 
@@ -145,6 +208,8 @@ def cut_cells(
     n_cells
         Number of cells wanted; None for as many as the bytes need, or as can run at once where
         there are rows enough.
+    cell_rows
+        Rows that a task should read, however few bytes they are.
 
     Returns
     -------
@@ -153,7 +218,7 @@ def cut_cells(
     """
     n_bytes, n_rows = int(np.sum(source.n_bytes)), int(np.sum(source.n_rows))
     at_once = min(parallelism, n_rows // _ROWS_WORTH_A_TASK)
-    wanted = n_cells or max(1, -(-n_bytes // cell_bytes), at_once)
+    wanted = n_cells or max(1, -(-n_bytes // cell_bytes), -(-n_rows // cell_rows), at_once)
     return plan_cells(source, source, keep_unplaced=True, n_cells=wanted).cells
 
 
@@ -167,5 +232,8 @@ def _take(column: pa.ChunkedArray, place: NDArray[np.int64]) -> pa.ChunkedArray:
 
 
 def _take_floats(column: pa.ChunkedArray, place: NDArray[np.int64]) -> FloatArray:
-    found = _take(column, place).cast(pa.float64()).to_numpy()
-    return np.require(found, np.float64, ["C", "W"])
+    return _to_floats(_take(column, place))
+
+
+def _to_floats(column: pa.ChunkedArray) -> FloatArray:
+    return np.require(column.cast(pa.float64()).to_numpy(), np.float64, ["C", "W"])

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ubspark.lineage.models import RegisteredModel, find_model, register_models
 from ubspark.lineage.spec import FrozenSpec, to_canonical_json
 
 __all__ = ["FolderRecord", "OutputRecord", "Tracker", "describe_place", "load_output"]
@@ -161,6 +162,10 @@ class Tracker:
             return False
         return self.mlflow_run is not None
 
+    def find_model(self, address: str, *, copies: Path) -> RegisteredModel:
+        """Return the version of the model registry that an address names."""
+        return find_model(self._open(), address, copies=copies)
+
     def _deliver(self, event: str, content: dict[str, Any]) -> None:
         """Send one event to the store; spool it, and those that wait before it, on failure."""
         self._waiting.append({"event": event, **content})
@@ -202,6 +207,7 @@ class Tracker:
             self._create_run(client, message)
         elif self.mlflow_run is not None:
             _close_run(client, self.mlflow_run, message)
+            register_models(client, self.mlflow_run, message)
 
     def _create_run(self, client: Any, message: Mapping[str, Any]) -> None:
         spec = message["spec"]

@@ -18,10 +18,10 @@ from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29, NO_POSITION
 from ubspark.crossmatch.plan import CatalogSource
 from ubspark.errors import ParameterError, SchemaError
-from ubspark.features.model import ClassifierModel, load_model
+from ubspark.features.model import LABEL, ClassifierModel, load_model
 from ubspark.features.segments import IntArray
 from ubspark.features.spark import create_task_frame, cut_cells
-from ubspark.figures import Figure, Histogram
+from ubspark.figures import Bars, Figure
 from ubspark.recipes.base import (
     Fact,
     JobInput,
@@ -36,18 +36,20 @@ from ubspark.recipes.train import REGISTRY_PROPERTY
 
 __all__ = ["CLASSIFY", "Classify", "ClassifyParams"]
 
-#: Name of the column of the class that an object is given.
-LABEL = "label"
-_PREFIX = "p_"
 #: Compressed bytes of features that a task should read; decompressed, they are doubles.
 _CELL_BYTES = 24 << 20
+#: Rows that it should read: features that are mostly undefined compress to almost nothing.
+_CELL_ROWS = 250_000
 
 
 class ClassifyParams(Params):
     """Parameters of the classify job."""
 
-    #: Folder of the model, as the train job made it.
+    #: Folder of the model, as the train job made it; or ``models:/NAME@ALIAS`` or
+    #: ``models:/NAME/VERSION`` of the model registry.
     model: str
+    #: The version in the registry; set when the job is frozen.
+    registered: str | None = None
     #: sha256 of its estimator, the run and the table version that it comes from; set when the
     #: job is frozen.
     model_sha256: str | None = None
@@ -81,7 +83,7 @@ class ScoreTask:
             self.summary[str(name)] = self.summary.get(str(name), 0) + int(n)
         kept = {name: rows[name] for name in dict.fromkeys([HEALPIX_29.name, *self.carried])}
         scores = [pa.array(column.astype(np.float32)) for column in probabilities.T]
-        names = [*kept, LABEL, *_name_columns(model)]
+        names = [*kept, LABEL, *model.card.probability_columns]
         return pa.table([*kept.values(), pa.array(given, pa.string()), *scores], names=names)
 
 
@@ -127,6 +129,7 @@ class Classify:
             Fact("features", str(get_table(inputs["features"]))),
             Fact("rows", get_table(inputs["features"]).n_rows),
             Fact("model", params.model),
+            *([Fact("registered as", params.registered)] if params.registered else []),
             Fact("model made by run", str(params.model_run)),
             Fact("trained on", str(params.training_table)),
             Fact("tasks", len(_cut(source, n_cells, parallelism))),
@@ -150,6 +153,7 @@ class Classify:
                 "ubspark.model.sha256": model.digest,
                 "ubspark.model.run": model.card.run,
                 "ubspark.model.training_table": model.card.training_table,
+                **({"ubspark.model.version": params.registered} if params.registered else {}),
             },
             constraints=(Constraint(HEALPIX_29.name, NO_POSITION),),
         )
@@ -188,19 +192,13 @@ def _find_carried(given: JobInput) -> tuple[str, ...]:
     return names
 
 
-def _name_columns(model: ClassifierModel) -> list[str]:
-    """Return the column of each class: letters, digits and ``_`` of its name."""
-    plain = ("".join(c if c.isalnum() else "_" for c in name) for name in model.card.classes)
-    return [_PREFIX + name for name in plain]
-
-
 def _describe(inputs: Mapping[str, JobInput], model: ClassifierModel) -> TableSchema:
     schema = get_table(inputs["features"]).schema
     columns = [TableColumn.from_vocabulary(HEALPIX_29)]
     columns += [schema[name] for name in _find_carried(inputs["features"])]
     text = "Class whose probability is raised most above its share in the training objects"
     columns.append(TableColumn(LABEL, pa.string(), False, None, "src.class", text))
-    for name, label in zip(_name_columns(model), model.card.classes, strict=True):
+    for name, label in zip(model.card.probability_columns, model.card.classes, strict=True):
         about = f"Calibrated probability of the class {label}"
         columns.append(TableColumn(name, pa.float32(), False, None, "stat.probability", about))
     lower = [column.name.lower() for column in columns]
@@ -223,7 +221,13 @@ def _open_source(given: JobInput) -> CatalogLayout:
 
 
 def _cut(source: CatalogLayout, n_cells: int | None, parallelism: int) -> IntArray:
-    return cut_cells(source, cell_bytes=_CELL_BYTES, n_cells=n_cells, parallelism=parallelism)
+    return cut_cells(
+        source,
+        cell_bytes=_CELL_BYTES,
+        n_cells=n_cells,
+        parallelism=parallelism,
+        cell_rows=_CELL_ROWS,
+    )
 
 
 def _summarise(model: ClassifierModel, written: WrittenRows) -> Summary:
@@ -231,11 +235,13 @@ def _summarise(model: ClassifierModel, written: WrittenRows) -> Summary:
     for part in written.summaries:
         for name, n in part.items():
             counts[name] += n
-    edges = np.arange(len(counts) + 1, dtype=np.float64) - 0.5
-    named = ", ".join(f"{i} {name}" for i, name in enumerate(counts))
-    values = np.array(list(counts.values()), dtype=np.int64)
     figures: dict[str, Figure] = {
-        "classes": Histogram("Objects by the class they were given", "class", edges, values, named)
+        "classes": Bars(
+            "Objects by the class they were given",
+            "objects",
+            tuple(counts),
+            np.array(list(counts.values()), dtype=np.float64),
+        )
     }
     origin = (
         f"Model {model.digest[:12]} of run {model.card.run}, trained on "

@@ -11,6 +11,7 @@ from ubspark.features.segments import STATUS_BITS
 from ubspark.figures import Figure, Histogram
 from ubspark.recipes.base import Summary
 from ubspark.recipes.feature_job import FeatureJob
+from ubspark.recipes.feature_reuse import Reuse
 
 __all__ = ["summarise_features"]
 
@@ -18,7 +19,9 @@ __all__ = ["summarise_features"]
 _DRIFTED = 0.25
 
 
-def summarise_features(job: FeatureJob, parts: Iterable[FeatureQuality]) -> Summary:
+def summarise_features(
+    job: FeatureJob, parts: Iterable[FeatureQuality], reuse: Reuse | None = None
+) -> Summary:
     """Return metrics, figures and notes of a feature table, from what its tasks counted."""
     total = FeatureQuality()
     for part in parts:
@@ -36,6 +39,9 @@ def summarise_features(job: FeatureJob, parts: Iterable[FeatureQuality]) -> Summ
         metrics[f"status_{bit}"] = sum(n for value, n in total.status.items() if value & bit)
     figures = {"undefined": _draw_shares(shares)}
     notes = _note(job, total, shares)
+    if reuse is not None:
+        metrics |= {"objects_kept": total.n_kept, "objects_computed": total.n_rows - total.n_kept}
+        notes.append(_note_reuse(job, total, reuse))
     if job.previous is not None:
         drift = compute_drift(_read_quality(job.previous, list(total.columns)), total)
         metrics["drifted_columns"] = sum(value > _DRIFTED for value in drift.values())
@@ -72,8 +78,9 @@ def _draw_drift(drift: Mapping[str, float]) -> Figure:
 def _note(job: FeatureJob, total: FeatureQuality, shares: Mapping[str, float]) -> list[str]:
     notes = [f"Feature registry {job.registry.version}: {len(total.columns)} feature columns."]
     for name, n in total.joined.items():
-        notes.append(f"{n:,} of {total.n_rows:,} objects were found in `inputs.{name}`.")
-        if n < min(total.n_rows, job.others[name].n_rows):
+        n_computed = total.n_rows - total.n_kept
+        notes.append(f"{n:,} of {n_computed:,} objects were found in `inputs.{name}`.")
+        if n < min(n_computed, job.others[name].n_rows):
             notes.append(
                 f"`inputs.{name}` has {job.others[name].n_rows:,} rows: those of other objects, or "
                 f"with another `_healpix_29` than their light curve, were not joined."
@@ -86,6 +93,15 @@ def _note(job: FeatureJob, total: FeatureQuality, shares: Mapping[str, float]) -
     if empty and total.n_rows:
         notes.append(f"{len(empty)} feature columns have no value at all: {_shorten(empty)}.")
     return notes
+
+
+def _note_reuse(job: FeatureJob, total: FeatureQuality, reuse: Reuse) -> str:
+    if reuse.kept is None:
+        return f"Nothing was taken from `{job.previous}`: {reuse.reason}."
+    return (
+        f"{total.n_kept:,} rows are those of `{job.previous}`; {total.n_rows - total.n_kept:,} "
+        f"objects, near which files of the inputs have changed since, were computed."
+    )
 
 
 def _note_drift(previous: Catalog, drift: Mapping[str, float]) -> str:

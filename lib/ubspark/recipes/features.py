@@ -21,6 +21,7 @@ from ubspark.recipes.base import (
 )
 from ubspark.recipes.feature_job import PREVIOUS, FeatureJob, FeaturesParams, validate_names
 from ubspark.recipes.feature_report import summarise_features
+from ubspark.recipes.feature_reuse import find_reuse
 from ubspark.recipes.pair_table import get_table
 
 __all__ = ["FEATURES", "Features", "FeaturesParams"]
@@ -99,6 +100,7 @@ class Features:
         source = _open_source(job.inputs["lightcurves"], job.roles).refine()
         parallelism = workspace.spark.sparkContext.defaultParallelism
         cells = _cut(source, workspace.n_cells, parallelism)
+        reuse = find_reuse(job, version=self.version)
         task = FeatureTask(
             source=source,
             cells=cells,
@@ -109,6 +111,7 @@ class Features:
             bands=params.bands,
             quantity=job.quantity,
             is_magnitude=job.find_is_magnitude(),
+            kept=None if reuse is None else reuse.kept,
         )
         roles = {role: job.roles[role] for role in ("id", "ra", "dec") if job.roles.get(role)}
         properties = {
@@ -126,7 +129,7 @@ class Features:
         )
 
         def summarise(written: Mapping[str, Any]) -> Summary:
-            return summarise_features(job, written["features"].summaries)
+            return summarise_features(job, written["features"].summaries, reuse)
 
         return JobResult({"features": features}, summarise)
 

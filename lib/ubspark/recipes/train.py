@@ -23,7 +23,7 @@ from ubspark.features.model import ClassifierModel, ModelCard, save_model
 from ubspark.features.out_of_fold import write_out_of_fold
 from ubspark.features.segments import FloatArray
 from ubspark.features.training import OTHER, Training, merge_rare, train
-from ubspark.figures import Curve, Curves, Figure, Histogram, Image
+from ubspark.figures import Bars, Curve, Curves, Figure, Matrix
 from ubspark.recipes.base import (
     Fact,
     JobInput,
@@ -62,6 +62,10 @@ class TrainParams(Params):
     #: gradient boosting of trees by default.
     estimator: str | None = None
     seed: int = 0
+    #: Name in the model registry; that of the folder by default.
+    registered_name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
+    #: Alias that the registry moves to the new version; None for none.
+    alias: Annotated[str, Field(pattern=r"^[A-Za-z_][\w-]*$")] | None = "champion"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,9 @@ class Train:
         labels.schema.validate_columns([params.label], table=labels.uri)
         for name in ("features", "labels"):
             _find_id(inputs[name])
+            if inputs[name].region is not None:
+                msg = f"`inputs.{name}.region` is not for this job; choose rows by `where`."
+                raise ParameterError(msg)
         if not isinstance(features, TableVersion) or REGISTRY_PROPERTY not in features.properties:
             msg = f"Table `{features.uri}` was not made by the features job."
             raise SchemaError(msg)
@@ -230,7 +237,9 @@ def _scan(given: JobInput, columns: list[str], condition: Any = None) -> pa.Tabl
     """Read some columns of a table, its id among them."""
     wanted = dict.fromkeys([_find_id(given), *columns])
     dataset = get_table(given).to_dataset()
-    rows = dataset.to_table(columns=list(wanted), filter=condition)
+    asked = None if given.where is None else given.where.to_arrow()
+    both = condition if asked is None else asked if condition is None else asked & condition
+    rows = dataset.to_table(columns=list(wanted), filter=both)
     # In an order of its own: files come as they come.
     return rows.sort_by(_find_id(given))
 
@@ -312,17 +321,15 @@ def _summarise(params: TrainParams, labelled: _Labelled, training: Training) -> 
 
 
 def _draw(params: TrainParams, training: Training) -> dict[str, Figure]:
-    found, k = training.evaluation, len(training.classes)
-    order = ", ".join(f"{i} {name}" for i, name in enumerate(found.classes))
+    found = training.evaluation
     stated, share, _ = compute_reliability(training.labels, training.probabilities)
     figures: dict[str, Figure] = {
-        "confusion": Image(
+        "confusion": Matrix(
             "Confusion of held-out objects",
             "class given",
             "true class",
-            (-0.5, k - 0.5, -0.5, k - 0.5),
+            found.classes,
             found.confusion,
-            order,
         ),
         "reliability": Curves(
             "Reliability of the probabilities",
@@ -336,9 +343,10 @@ def _draw(params: TrainParams, training: Training) -> dict[str, Figure]:
     }
     if params.shuffles:
         best = np.argsort(-training.importance)[:_IMPORTANT]
-        names = ", ".join(f"{i} {(params.columns or ())[j]}" for i, j in enumerate(best))
-        counts = np.round(1000 * np.maximum(training.importance[best], 0.0)).astype(np.int64)
-        edges = np.arange(len(best) + 1, dtype=np.float64) - 0.5
-        title = "Loss of balanced accuracy when a column is shuffled, thousandths"
-        figures["importance"] = Histogram(title, "column", edges, counts, names)
+        figures["importance"] = Bars(
+            "The columns that count most",
+            "loss of balanced accuracy when the column is shuffled",
+            tuple((params.columns or ())[i] for i in best),
+            training.importance[best],
+        )
     return figures

@@ -6,7 +6,16 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure as Canvas
 from numpy.typing import NDArray
 
-from ubspark.figures import Curves, Figure, FoldedCurves, Histogram, Image, SkyMap
+from ubspark.figures import (
+    Bars,
+    Curves,
+    Figure,
+    FoldedCurves,
+    Histogram,
+    Image,
+    Matrix,
+    SkyMap,
+)
 
 __all__ = ["draw"]
 
@@ -25,6 +34,10 @@ def draw(figure: Figure) -> Canvas:
         return _draw_image(figure)
     if isinstance(figure, FoldedCurves):
         return _draw_folded(figure)
+    if isinstance(figure, Bars):
+        return _draw_bars(figure)
+    if isinstance(figure, Matrix):
+        return _draw_matrix(figure)
     return _draw_curves(figure) if isinstance(figure, Curves) else _draw_histogram(figure)
 
 
@@ -38,6 +51,38 @@ def _draw_histogram(figure: Histogram) -> Canvas:
     axes.set(title=figure.title, xlabel=figure.label, ylabel="rows")
     axes.set_xlim(figure.edges[0], figure.edges[-1])
     axes.grid(visible=True, axis="y", alpha=0.3)
+    return canvas
+
+
+def _draw_bars(figure: Bars) -> Canvas:
+    canvas = Canvas(figsize=(7, 0.9 + 0.26 * len(figure.names)), layout="constrained")
+    axes = canvas.subplots()
+    place = np.arange(len(figure.names))
+    axes.barh(place, figure.values, color=_INK, alpha=0.85)
+    axes.set_yticks(place, figure.names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set(title=figure.title, xlabel=figure.label)
+    axes.grid(visible=True, axis="x", alpha=0.3)
+    return canvas
+
+
+def _draw_matrix(figure: Matrix) -> Canvas:
+    """Draw shares of the rows as shades, and write the counts that are not zero into them."""
+    k = len(figure.names)
+    canvas = Canvas(figsize=(2.6 + 0.42 * k, 2.2 + 0.38 * k), layout="constrained")
+    axes = canvas.subplots()
+    totals = figure.counts.sum(axis=1, keepdims=True)
+    shares = np.divide(figure.counts, totals, out=np.zeros((k, k)), where=totals > 0)
+    shades = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    for row, column in zip(*np.nonzero(figure.counts), strict=True):
+        color = "white" if shares[row, column] > 0.5 else _INK
+        text = f"{figure.counts[row, column]}"
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
+    axes.set_xticks(np.arange(k), figure.names, rotation=60, ha="right", fontsize=7)
+    labels = [f"{name} ({n})" for name, n in zip(figure.names, totals[:, 0], strict=True)]
+    axes.set_yticks(np.arange(k), labels, fontsize=7)
+    axes.set(title=figure.title, xlabel=figure.x_label, ylabel=figure.y_label)
+    canvas.colorbar(shades, ax=axes, label="share of the row", shrink=0.8)
     return canvas
 
 

@@ -33,6 +33,7 @@ from ubspark.runtime.config import (
 )
 from ubspark.runtime.foreign import warn_of_deadlines
 from ubspark.runtime.home import Home
+from ubspark.runtime.registry import resolve_model
 from ubspark.runtime.tables import locate_table, validate_outside_tables
 from ubspark.sky.regions import Region, parse_region
 
@@ -73,7 +74,7 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
     recipe = find_recipe(config.job)
     kinds = _find_input_kinds(recipe, config.inputs)
     _validate_names("outputs", config.outputs, recipe.outputs, recipe.name)
-    given = validate_model(recipe.params, config.params, "params.")
+    given = resolve_model(validate_model(recipe.params, config.params, "params."), home)
     opened = {
         name: _open_input(name, kind, config.inputs[name], home, scratch)
         for name, kind in kinds.items()
