@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+IMAGE ?= localhost/ubspark:dev
 # The real data that some tests read; tests whose data is absent skip.
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
+.PHONY: help setup demo image k8s-jobs test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -48,6 +49,12 @@ docs: setup  ## Build the documentation; warnings are errors.
 
 dist: setup  ## Build the wheel and the source archive.
 	$(BIN)/python -m build --no-isolation
+
+image: setup  ## Build the container image; IMAGE names it, BUILD_IMAGE another builder than docker.
+	@sh scripts/build_image.sh $(BIN)/python $(IMAGE)
+
+k8s-jobs: setup  ## Render the manifests of k8s/ anew.
+	@$(BIN)/python scripts/render_k8s.py
 
 lock:  ## Resolve the dependencies again (needs uv).
 	sh scripts/lock.sh
