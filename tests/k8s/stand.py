@@ -22,6 +22,7 @@ from ubspark.kubernetes.profile import Profile, load_profile
 from ubspark.runtime.config import parse_job
 
 __all__ = [
+    "IMAGE",
     "NAMESPACE",
     "ROOT",
     "Stand",
@@ -102,6 +103,11 @@ class Stand:
         """Run a command in a pod that has the image and the volume."""
         return kubectl("exec", "desk", "--", "/opt/entrypoint.sh", *words)
 
+    def read_image_digest(self) -> str:
+        """Return the digest of the image that the pods run, as the node knows it."""
+        where = "jsonpath={.status.containerStatuses[0].imageID}"
+        return kubectl("get", "pod", "desk", "-o", where).rpartition("@")[2]
+
     def read_json(self, *words: str) -> Any:
         return json.loads(self.execute("ubspark", *words, "--json"))
 
@@ -127,9 +133,10 @@ def set_up(folder: Path) -> Stand:
     wait = ("wait", "--for=condition=Ready", f"--timeout={PATIENCE}s", "pod")
     kubectl(*wait, "desk")
     kubectl(*wait, "-l", "app.kubernetes.io/name=mlflow")
-    path = folder / "profile.yaml"
-    path.write_text(yaml.safe_dump({"k8s": _PROFILE}), encoding="utf-8")
-    return Stand(path)
+    stand = Stand(folder / "profile.yaml")
+    profile = {**_PROFILE, "digest": stand.read_image_digest()}
+    stand.profile_file.write_text(yaml.safe_dump({"k8s": profile}), encoding="utf-8")
+    return stand
 
 
 def tear_down() -> None:

@@ -16,10 +16,7 @@ _STOPPED_CODES = (130, 143)
 _OUR_LINE = re.compile(r"^ubspark: (?!warning: )(.+)$", re.MULTILINE)
 _TRACKING_LINE = re.compile(r"^ubspark: warning: (MLflow at \S+ did not take .+)$", re.MULTILINE)
 _THROWN_LINE = re.compile(r'^Exception in thread "main" (.+)$', re.MULTILINE)
-_QUOTA_LINE = re.compile(
-    r"exceeded quota: (?P<quota>[^,]+), requested: (?P<rest>[^\n]*?limited: [\w.=,]+)"
-)
-_EXIT_LINE = re.compile(r"^ubspark: .+$", re.MULTILINE)
+_QUOTA_LINE = re.compile(r"exceeded quota: ([^,\n]+), (requested: [^\n]*?limited: [\w.=]*[\w=])")
 
 
 @dataclass(frozen=True)
@@ -116,9 +113,7 @@ def _explain_executors(executors: Sequence[Mapping[str, Any]], log: str) -> str:
     refused = list(_QUOTA_LINE.finditer(log))
     if refused:
         quota, numbers = refused[-1].groups()
-        return (
-            f"The quota {quota} refuses further executors ({numbers}); the job goes on with fewer."
-        )
+        return f"The quota {quota} refuses further executors ({numbers}); it goes on with fewer."
     return ""
 
 
