@@ -8,7 +8,7 @@ IMAGE ?= localhost/ubspark:dev
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo image k8s-jobs test test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
+.PHONY: help setup demo image k8s-jobs test test-slow test-k8s test-operator test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
 
 help:  ## Show the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -26,6 +26,12 @@ test: setup lint typing  ## Run what CI runs.
 
 test-slow: setup  ## Run the tests that take minutes.
 	$(BIN)/pytest -m slow
+
+test-k8s: setup  ## Run the tests on the Kubernetes cluster of KUBECONFIG, whose nodes have the image.
+	$(BIN)/pytest -m k8s tests/k8s
+
+test-operator: setup  ## Run SparkApplications on a cluster that has the Spark operator.
+	$(BIN)/pytest -m operator tests/k8s
 
 test-peer: setup peer-hats peer-lsdb peer-acid peer-light-curve  ## Compare with the other tools of the field, in environments of their own.
 	$(BIN)/pytest -m peer

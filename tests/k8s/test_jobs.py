@@ -30,7 +30,8 @@ def expected(
         outcome = run_job(parse_job(content), home=home, spark=spark)
         digests[name] = next(iter(outcome.outputs.values()))["digest"]
     # The files of an export say which table they are of; their rows do not.
-    digests["export"] = str(compute_digest(pq.read_table(files / "exported")))
+    exported = [str(path) for path in sorted((files / "exported").glob("*.parquet"))]
+    digests["export"] = str(compute_digest(pq.read_table(exported)))
     return digests
 
 
@@ -51,8 +52,9 @@ def test_a_job_makes_the_same_rows_on_the_cluster(
 
 def _hash_export(stand: Stand) -> str:
     words = (
-        "import pyarrow.parquet as pq; from ubspark.catalogs.digests import compute_digest as c;"
-        "print(c(pq.read_table('/data/exported')))"
+        "from glob import glob; import pyarrow.parquet as pq;"
+        "from ubspark.catalogs.digests import compute_digest;"
+        "print(compute_digest(pq.read_table(sorted(glob('/data/exported/*.parquet')))))"
     )
     return stand.execute("python", "-c", words).strip()
 
