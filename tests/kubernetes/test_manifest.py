@@ -1,11 +1,12 @@
 """A job file and a profile become one manifest."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from ubspark.errors import ParameterError
+from ubspark.errors import InputMissingError, ParameterError
 from ubspark.kubernetes.manifest import build_application, build_schedule, name_submission
 from ubspark.kubernetes.profile import Profile
 from ubspark.runtime.config import JobConfig, parse_job
@@ -146,6 +147,18 @@ def test_a_place_of_this_machine_is_refused(
     content[section][next(iter(content[section]))] = {key: place}
     with pytest.raises(ParameterError, match=rf"{key}` is '{place}', which is on this machine"):
         build_application(parse_job(content), profile, name="one")
+
+
+def test_a_scorer_travels_as_text(job: JobConfig, profile: Profile, tmp_path: Path) -> None:
+    file = tmp_path / "score.py"
+    file.write_text("def score(left, right, dist_arcsec):\n    return -dist_arcsec\n")
+    params = {"radius": "1 arcsec", "scorer": {"path": str(file), "left": ["mag"]}}
+    asked = job.model_copy(update={"params": params})
+    sent = read_job(build_application(asked, profile, name="one"))["params"]["scorer"]
+    assert sent == {"source": file.read_text(), "left": ["mag"]}
+    file.unlink()
+    with pytest.raises(InputMissingError, match=r"`params\.scorer\.path` is .* which is no file"):
+        build_application(asked, profile, name="one")
 
 
 def test_a_wrong_parameter_is_told_here_not_there(job: JobConfig, profile: Profile) -> None:

@@ -12,6 +12,7 @@ from ubspark.errors import ParameterError
 from ubspark.kubernetes.profile import ExecutorSize, PodSize, Profile
 from ubspark.kubernetes.templates import build_template
 from ubspark.lineage.spec import to_canonical_json
+from ubspark.recipes.match_params import ScorerParams, read_scorer
 from ubspark.runtime.config import JobConfig, validate_model
 from ubspark.runtime.freeze import find_recipe
 from ubspark.runtime.session import SPARK_SETTINGS
@@ -188,6 +189,7 @@ def _spread(executor: ExecutorSize) -> dict[str, str]:
 def _write_job(config: JobConfig, name: str) -> str:
     """Return the job as YAML, as small as it was given."""
     content = config.model_dump(mode="json", exclude_defaults=True)
+    _inline_scorer(content.get("params", {}))
     resources = content.get("resources", {})
     for key in ("master", "memory"):
         resources.pop(key, None)
@@ -198,6 +200,13 @@ def _write_job(config: JobConfig, name: str) -> str:
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=80)
     # Kubernetes would put the value of a variable in its place.
     return text.replace("$(", "$$(")
+
+
+def _inline_scorer(params: dict[str, Any]) -> None:
+    """Put the text of a scorer in the place of its file, which no pod has."""
+    if params.get("scorer"):
+        scorer = read_scorer(validate_model(ScorerParams, params["scorer"], "params.scorer."))
+        params["scorer"] = scorer and scorer.model_dump(mode="json", exclude_defaults=True)
 
 
 def _validate_name(name: str) -> None:
