@@ -11,7 +11,7 @@ export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 .PHONY: help setup demo image k8s-jobs test test-slow test-k8s test-operator test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs peer-light-curve peer-lsdb peer-acid
 
 help:  ## Show the targets.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
 setup: $(VENV)/.ready  ## Make the virtual environment, find Java, fetch the Delta JARs.
 
