@@ -38,7 +38,7 @@ NAMESPACE = "ubspark-ci"
 IMAGE = os.environ.get("UBSPARK_K8S_IMAGE", "localhost/ubspark:ci")
 FOLDER = os.environ.get("UBSPARK_K8S_FOLDER", "/var/tmp/ubspark-k8s")
 #: On two busy cores a job of seconds takes minutes.
-PATIENCE = 420
+PATIENCE = 900
 END_PHASES = ("COMPLETED", "ERROR", "ABORTED")
 
 
