@@ -15,7 +15,9 @@ class RevisionHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Write the file beside the build; an editable install asks git itself."""
         revision = self._ask_git("rev-parse", "HEAD")
-        if version != "standard" or not revision:
+        # An unpacked source archive may lie in somebody else's clone.
+        is_ours = self._ask_git("rev-parse", "--show-toplevel") == str(Path(self.root).resolve())
+        if version != "standard" or not revision or not is_ours:
             return
         content = {
             "git": revision,

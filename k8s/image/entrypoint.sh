@@ -20,10 +20,19 @@ fi
 case "${1:-}" in
     driver)
         shift
-        exec tini -s -- "$SPARK_HOME/bin/spark-submit" \
+        "$SPARK_HOME/bin/spark-submit" \
             --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" \
             --conf "spark.executorEnv.SPARK_DRIVER_POD_IP=$SPARK_DRIVER_BIND_ADDRESS" \
-            --deploy-mode client "$@"
+            --deploy-mode client "$@" &
+        submit=$!
+        # Told to end, the job closes its record first, and Java follows it with the job's exit code.
+        trap 'pkill -TERM -P "$submit" python || kill -TERM "$submit"' TERM
+        code=0
+        while kill -0 "$submit" 2>/dev/null; do
+            code=0
+            wait "$submit" || code=$?
+        done
+        exit "$code"
         ;;
     executor)
         options=()
@@ -31,7 +40,7 @@ case "${1:-}" in
             < <(compgen -e SPARK_JAVA_OPT_ | sort -t_ -k4 -n)
         # SPARK-43540: files of the application lie in the working folder.
         classpath="${SPARK_CLASSPATH:-}:$SPARK_HOME/jars/*:$PWD"
-        exec tini -s -- java "${options[@]}" "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" \
+        exec java "${options[@]}" "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" \
             -cp "$classpath" org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend \
             --driver-url "$SPARK_DRIVER_URL" \
             --executor-id "$SPARK_EXECUTOR_ID" \
@@ -42,6 +51,6 @@ case "${1:-}" in
             --podName "$SPARK_EXECUTOR_POD_NAME"
         ;;
     *)
-        exec tini -s -- "$@"
+        exec "$@"
         ;;
 esac

@@ -95,17 +95,19 @@ def test_submit_gives_the_operator_the_manifest(call: Call, kubectl: Path) -> No
     assert sent == load_job(_JOB).model_dump(mode="json", exclude_defaults=True)
 
 
-@pytest.mark.parametrize("phase", ["Pending", "Running", "Succeeded"])
-def test_submit_leaves_alone_what_is_there(call: Call, kubectl: Path, phase: str) -> None:
+@pytest.mark.parametrize("phase", ["Pending", "Running"])
+def test_submit_leaves_alone_what_is_on_its_way(call: Call, kubectl: Path, phase: str) -> None:
     put_pod(kubectl, phase)
     answer = call("k8s", "submit", _JOB, *_PROFILE, "--as", "sparkapplication", "--name", "one")
     assert answer.code == 0
-    assert answer.said.startswith("Already there (")
+    assert answer.said.startswith("On its way already (")
     assert not (kubectl / "applied").exists()
 
 
-def test_submit_replaces_what_failed(call: Call, kubectl: Path) -> None:
-    put_pod(kubectl, "Failed")
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_submit_replaces_what_has_ended(call: Call, kubectl: Path, phase: str) -> None:
+    """A table that a good end had read may have changed since: the job itself knows."""
+    put_pod(kubectl, phase)
     answer = call("k8s", "submit", _JOB, *_PROFILE, "--as", "sparkapplication", "--name", "one")
     assert answer.said == "Submitted: one\n"
     assert "delete pod one-driver" in (kubectl / "asked").read_text()

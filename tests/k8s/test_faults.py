@@ -107,12 +107,22 @@ def test_a_lost_driver_is_submitted_again_and_makes_one_version(tables: Stand, d
     log = tables.cluster.read_log(f"{name}-driver")
     assert read_fact(log, "digest") == digest
     assert count_versions(tables, "lost_driver") == 1
-    again = tables.submit(job, name)
-    assert (again.already, again.phase) == (True, "COMPLETED")
-    # Without the pod that says so, the table itself does: nothing is computed.
-    cancel(tables.cluster, name)
+    # Once more: the job finds its own result, and computes nothing.
     assert "Already made by run" in tables.run(job, name)
     assert count_versions(tables, "lost_driver") == 1
+
+
+def test_a_cancelled_run_closes_its_record(tables: Stand) -> None:
+    name = "t-cancelled"
+    tables.submit(make_match("cancelled", _SLOWLY.format(name=name)), name)
+    wait_until(lambda: f"/data/marks/{name}" in list_files("/data/marks"), "the match")
+    assert cancel(tables.cluster, name)
+    assert tables.find_status(name).phase == "UNKNOWN"
+    records = kubectl("exec", "desk", "--", "sh", "-c", "cat /data/ubspark/runs/*/record.json")
+    ends = re.findall(r'"phase": "(\w+)"', records)
+    assert ends.count("ABORTED") == 1
+    assert "EXECUTING" not in ends
+    assert not list_files("/data/ubspark/warehouse/cancelled/_delta_log")
 
 
 def test_a_small_quota_and_mlflow_down_cost_neither_rows_nor_the_record(

@@ -84,7 +84,7 @@ def submit(
     settings: Setting = None,
     json: Json = False,
 ) -> None:
-    """Submit a job; one that is on its way, or done, is not submitted again.
+    """Submit a job, unless it is on its way already.
 
     Example: ubspark k8s submit job.yaml --profile k8s.yaml
     """
@@ -94,7 +94,7 @@ def submit(
     if json:
         print_json(vars(made))
         return
-    said = f"Already there ({made.phase})" if made.already else "Submitted"
+    said = f"On its way already ({made.phase})" if made.already else "Submitted"
     sys.stderr.write(f"{said}: {name}\n")
 
 

@@ -32,13 +32,16 @@ class Submitted:
     """What a submission came to."""
 
     name: str
-    #: Whether it was there already, on its way or done.
+    #: Whether it was on its way already.
     already: bool
     phase: str
 
 
 def submit(config: JobConfig, profile: Profile, *, name: str, way: Way) -> Submitted:
-    """Submit a job under a name, unless it is there already; a failed one is submitted again.
+    """Submit a job under a name, unless it is on its way already.
+
+    One that has ended is submitted again: whether its inputs have changed since, only the job
+    itself can tell, and it computes nothing where they have not.
 
     Raises
     ------
@@ -49,7 +52,7 @@ def submit(config: JobConfig, profile: Profile, *, name: str, way: Way) -> Submi
     application = build_application(config.model_copy(update={"run": run}), profile, name=name)
     cluster = Cluster(profile.namespace)
     status = find_status(cluster, name)
-    if status.phase in ("QUEUED", "EXECUTING", "COMPLETED"):
+    if status.phase in ("QUEUED", "EXECUTING"):
         return Submitted(name, already=True, phase=status.phase)
     cancel(cluster, name)
     if way == "sparkapplication":
