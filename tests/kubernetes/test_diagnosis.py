@@ -51,11 +51,12 @@ def test_a_missing_volume_is_named() -> None:
     assert 'persistentvolumeclaim "gone" not found' in status.reason
 
 
-def test_the_settings_that_come_a_second_later_are_no_reason() -> None:
+@pytest.mark.parametrize("settings", ["spark-drv-193a95-conf-map", "one-1-driver-podspec-conf-map"])
+def test_the_settings_that_come_a_second_later_are_no_reason(settings: str) -> None:
     late = {
         "type": "Warning",
         "reason": "FailedMount",
-        "message": 'configmap "spark-drv-1-conf-map" not found',
+        "message": f'MountVolume.SetUp failed for volume "v" : configmap "{settings}" not found',
     }
     other = {"type": "Warning", "reason": "FailedMount", "message": "nfs: no route to host"}
     pod = make_pod("Pending")

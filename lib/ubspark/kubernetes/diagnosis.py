@@ -15,6 +15,8 @@ _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "Inva
 _STOPPED_CODES = (130, 143)
 _OUR_LINE = re.compile(r"^ubspark: (?!warning: )(.+)$", re.MULTILINE)
 _TRACKING_LINE = re.compile(r"^ubspark: warning: (MLflow at \S+ did not take .+)$", re.MULTILINE)
+#: Spark makes a driver's settings after the pod that mounts them.
+_LATE_SETTINGS = re.compile(r'configmap "[^"]*-conf-map" not found')
 _THROWN_LINE = re.compile(r'^Exception in thread "main" (.+)$', re.MULTILINE)
 _QUOTA_LINE = re.compile(r"exceeded quota: ([^,\n]+), (requested: [^\n]*?limited: [\w.=]*[\w=])")
 
@@ -99,9 +101,9 @@ def _explain_waiting(pod: Mapping[str, Any]) -> str:
 
 
 def _explain_events(events: Sequence[Mapping[str, Any]]) -> str:
-    """Say what the newest warning says; a ConfigMap that comes a second later is none."""
+    """Say what the newest warning says; settings that come a second later are none."""
     told = [event for event in events if event.get("type") == "Warning"]
-    told = [event for event in told if "spark-drv" not in str(event.get("message"))]
+    told = [event for event in told if not _LATE_SETTINGS.search(str(event.get("message")))]
     return f"{told[-1]['reason']}: {_end(told[-1]['message'])}" if told else ""
 
 
