@@ -3,14 +3,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+IMAGE ?= localhost/ubspark:dev
 # The real data that some tests read; tests whose data is absent skip.
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-lsdb peer-acid peer-rocrate
+.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-lsdb peer-acid peer-rocrate image k8s-jobs test-k8s test-operator
 
 help:  ## Show the targets.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
 setup: $(VENV)/.ready  ## Make the virtual environment, find Java, fetch the Delta JARs.
 
@@ -34,6 +35,12 @@ test-slow: setup  ## Run the tests that take minutes.
 test-kill: setup  ## Kill runs at fifty random moments; nothing is lost and nothing lands twice.
 	$(BIN)/pytest -m "slow or not slow" tests/runtime/test_random_kills.py -s
 
+test-k8s: setup  ## Run the tests on the Kubernetes cluster of KUBECONFIG, whose nodes have the image.
+	$(BIN)/pytest -m k8s tests/k8s
+
+test-operator: setup  ## Run SparkApplications on a cluster that has the Spark operator.
+	$(BIN)/pytest -m operator tests/k8s
+
 test-peer: setup peer-hats peer-lsdb peer-acid peer-light-curve peer-rocrate  ## Compare with the other tools of the field, in environments of their own.
 	$(BIN)/pytest -m peer
 
@@ -56,6 +63,12 @@ docs: setup  ## Build the documentation; warnings are errors.
 
 dist: setup  ## Build the wheel and the source archive.
 	$(BIN)/python -m build --no-isolation
+
+image: setup  ## Build the container image; IMAGE names it, BUILD_IMAGE another builder than docker.
+	@sh scripts/build_image.sh $(BIN)/python $(IMAGE)
+
+k8s-jobs: setup  ## Render the manifests of k8s/ anew.
+	@$(BIN)/python scripts/render_k8s.py
 
 lock:  ## Resolve the dependencies again (needs uv).
 	sh scripts/lock.sh

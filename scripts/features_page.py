@@ -58,8 +58,8 @@ The job `features` reads a table of light curves: one row per object, with paral
 roles `time`, `flux`, `flux_error` and, where there is more than one band, `band`. Tables of
 periods, of matches and of objects are joined by id where they are named; they must have the
 `_healpix_29` of the light curve, as tables made from it have. `previous` is an earlier feature
-table, against which the report shows which columns are distributed otherwise, and from which rows are
-taken that still hold.
+table, against which the report shows which columns are distributed otherwise, and from which rows
+are taken that still hold.
 
 ```yaml
 job: features
@@ -78,13 +78,13 @@ it is installed, computes what both have; names and units stay.
 
 ### Another night
 
-When light curves, periods or matches have a new version, give the feature table of the version before
-as `previous` and name another output. If it was made by the same job with the same parameters from
-earlier versions of the same tables, the files of both versions are compared: objects in a stretch of
-the sky in which a file came or went are computed, all other rows are copied. What comes out is the
-same as without `previous`, digest and all; the metrics `objects_kept` and `objects_computed` say how
-much was saved, and a note why nothing was. A set of your own is known by its declarations: if its
-kernel changes and they do not, leave `previous` out.
+When light curves, periods or matches have a new version, give the feature table of the version
+before as `previous` and name another output. If it was made by the same job with the same
+parameters from earlier versions of the same tables, the files of both versions are compared:
+objects in a stretch of the sky in which a file came or went are computed, all other rows are
+copied. What comes out is the same as without `previous`, digest and all; the metrics `objects_kept`
+and `objects_computed` say how much was saved, and a note why nothing was. A set of your own is
+known by its declarations: if its kernel changes and they do not, leave `previous` out.
 
 ```yaml
 job: features

@@ -68,17 +68,32 @@ def test_a_named_command_and_its_options_exist(words: list[str]) -> None:
     if words[0].startswith("-"):
         command, given = known, words
     else:
-        assert words[0] in known.commands
-        command, given = known.commands[words[0]], words[1:]
+        command, given = _find_command(known, words)
     options = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
     asked = {word.partition("=")[0] for word in given if re.match(r"--[a-z]", word)}
     assert asked <= options | {"--help"}
 
 
+def _find_command(known: Any, words: list[str]) -> tuple[Any, list[str]]:
+    """Return the command that words name, in its group where it has one, and the other words."""
+    while words and hasattr(known, "commands"):
+        assert words[0] in known.commands
+        known, words = known.commands[words[0]], words[1:]
+    return known, words
+
+
+def _iterate_names(command: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words that name each command, those of groups too."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield (*above, name)
+        yield from _iterate_names(inner, (*above, name))
+
+
 def test_every_command_is_on_a_page() -> None:
-    known: Any = get_command(app)
-    named = {words[0] for words in _COMMANDS}
-    assert set(known.commands) <= named
+    known = set(_iterate_names(get_command(app)))
+    named = {tuple(words[:n]) for words in _COMMANDS for n in (1, 2)}
+    assert ("k8s", "render") in known
+    assert known <= named
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)

@@ -14,7 +14,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 import ubspark
-from ubspark.runtime.config import parse_job
+from ubspark.kubernetes import build_application, load_profile
+from ubspark.runtime.config import load_job, parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.jars import find_jar_folder
 from ubspark.runtime.places import open_ledger
@@ -107,6 +108,19 @@ def test_replay_through_spark_submit_is_exact(demo_home: Home, expected: dict[st
     assert made["verdict"] == "EXACT"
     n_rows = expected["n_rows"]
     assert made["outputs"]["matches"]["rows_replay"] == n_rows
+
+
+def test_arguments_of_a_manifest_and_function_make_the_same_rows(
+    demo_home: Home, expected: dict[str, Any]
+) -> None:
+    """What a driver pod is given, given to spark-submit here."""
+    job = load_job(_ROOT / _JOB, ["outputs.matches.table=door_manifest"])
+    profile = load_profile(_ROOT / "conf" / "k8s.yaml")
+    spec = build_application(job, profile, name="door")["spec"]
+    script = spec["mainApplicationFile"].replace("local:///opt/ubspark/", "")
+    words = ("--master", "local[2]", "--properties-file", "conf/spark-defaults.conf", script)
+    made = call(demo_home, "spark-submit", *words, *spec["arguments"])
+    assert made["digest"] == expected["digest"]
 
 
 @pytest.fixture

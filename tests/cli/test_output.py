@@ -35,7 +35,9 @@ _COMMANDS = (
     "gc",
     "archive",
     "restore",
+    "k8s",
 )
+_OF_K8S = tuple(f"k8s {name}" for name in ("render", "submit", "status", "logs", "cancel"))
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def test_doctor_finds_this_machine_well(
     monkeypatch.setattr("ubspark.cli.doctor._MIN_DISK", 0)
     answer = call("doctor", "--json")
     checks = {check["name"]: check for check in json.loads(answer.out)}
-    assert {"Python", "Java", "JARs", "home folder", "disk"} <= checks.keys()
+    assert {"Python", "Java", "JARs", "home folder", "tracking", "disk"} <= checks.keys()
     assert checks["home folder"]["finding"] == str(home.path)
     assert [check for check in checks.values() if not check["is_good"]] == []
     assert answer.code == 0
@@ -132,6 +134,24 @@ def test_doctor_names_what_is_missing(
     assert answer.code == 2
     assert not checks["JARs"]["is_good"]
     assert "ubspark doctor --fix" in checks["JARs"]["finding"]
+
+
+def test_doctor_asks_mlflow(call: Call, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    checks = {check["name"]: check for check in json.loads(call("doctor", "--json").out)}
+    assert not checks["tracking"]["is_good"]
+    assert "MLflow at http://127.0.0.1:9 does not answer" in checks["tracking"]["finding"]
+
+
+def test_doctor_asks_where_kernels_are_kept(
+    call: Call, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    # Root may write everywhere, whatever the mode of the folder.
+    monkeypatch.setattr("ubspark.cli.doctor.os.access", lambda *_: False)
+    checks = {check["name"]: check for check in json.loads(call("doctor", "--json").out)}
+    assert not checks["compiled kernels"]["is_good"]
+    assert f"cannot write to `{tmp_path}`" in checks["compiled kernels"]["finding"]
 
 
 @pytest.mark.parametrize(("name", "floor"), [("memory", "_MIN_MEMORY"), ("disk", "_MIN_DISK")])
@@ -181,7 +201,7 @@ def test_empty_home_has_no_tables(call: Call, home: Home) -> None:
     assert read_json(call, "tables") == []
 
 
-@pytest.mark.parametrize("command", ["", *_COMMANDS])
+@pytest.mark.parametrize("command", ["", *_COMMANDS, *_OF_K8S])
 def test_help_is_readable(call: Call, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     answer = call(*command.split(), "--help")
@@ -189,7 +209,7 @@ def test_help_is_readable(call: Call, monkeypatch: pytest.MonkeyPatch, command: 
     assert answer.said == ""
     assert f"Usage: ubspark {command}".strip() in answer.out
     assert all(len(line) <= 80 for line in answer.out.splitlines())
-    assert ("Example: ubspark" in answer.out) == bool(command)
+    assert ("Example: ubspark" in answer.out) == (command not in ("", "k8s"))
     if not command:
         assert all(name in answer.out for name in _COMMANDS)
 

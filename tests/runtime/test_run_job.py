@@ -104,6 +104,24 @@ def test_append_that_does_not_fit_is_refused_before_the_work(
     assert list_data(small_home.warehouse / "grows") == before
 
 
+def test_appends_under_one_name_land_once(
+    small_home: Home, spark: SparkSession, match_job: Callable[..., Job]
+) -> None:
+    run_job(parse_job(match_job("named")), home=small_home, spark=spark)
+    job = match_job("named", mode="append")
+
+    def append(name: str) -> tuple[bool, int]:
+        asked = parse_job(job | {"run": {"submission": name}})
+        outcome = run_job(asked, home=small_home, spark=spark)
+        return outcome.already_made, int(outcome.outputs["matches"]["version"])
+
+    assert append("monday") == (False, 1)
+    assert append("tuesday") == (False, 2)
+    # Neither is the newest: both are found.
+    assert append("monday") == (True, 1)
+    assert append("tuesday") == (True, 2)
+
+
 def test_log_tells_the_run(
     small_home: Home, spark: SparkSession, match_job: Callable[..., Job]
 ) -> None:

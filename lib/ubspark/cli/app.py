@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ubspark import __version__
-from ubspark.cli import doctor, export, jobs, keeping, lineage, replay, tables
+from ubspark.cli import doctor, export, jobs, keeping, kubernetes, lineage, replay, tables
 from ubspark.cli.exits import run_command
 
 __all__ = ["app", "main"]
@@ -35,6 +35,7 @@ app.command()(keeping.gc)
 app.command()(keeping.archive)
 app.command()(keeping.restore)
 app.command()(doctor.doctor)
+app.add_typer(kubernetes.app, name="k8s")
 
 
 def _print_version(value: bool) -> None:

@@ -1,17 +1,20 @@
 """The ``doctor`` command: is everything here that a run needs, and what to do if not."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import metadata, resources
+from pathlib import Path
 from typing import Annotated
+from urllib.request import urlopen
 
 import psutil
 import typer
 
 from ubspark.cli.output import print_json, print_table
-from ubspark.errors import UbsparkError
+from ubspark.errors import TransientError, UbsparkError
 from ubspark.runtime.home import Home
 from ubspark.runtime.jars import fetch_jars, find_jar_folder, find_missing_jars
 from ubspark.runtime.java import validate_java
@@ -20,6 +23,7 @@ __all__ = ["doctor"]
 
 _MIN_MEMORY = 4 << 30
 _MIN_DISK = 5 << 30
+_PATIENCE_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Fetch what is missing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check Python, Java, JARs, memory, disk and the home folder.
+    """Check Python, Java, JARs, memory, disk, the home folder and MLflow.
 
     Example: ubspark doctor --fix
     """
@@ -70,6 +74,8 @@ def _run_checks() -> Iterator[_Check]:
     yield _Check("memory", memory >= _MIN_MEMORY, f"{memory / 2**30:.1f} GiB")
     home = Home.find()
     yield _try("home folder", lambda: _describe_home(home))
+    yield _try("tracking", lambda: _describe_tracking(home))
+    yield _try("compiled kernels", _describe_kernels)
     free = shutil.disk_usage(home.path if home.path.exists() else home.path.anchor).free
     yield _Check("disk", free >= _MIN_DISK, f"{free / 2**30:.1f} GiB free")
 
@@ -87,6 +93,28 @@ def _find_foreign_delta() -> list[str]:
 def _describe_home(home: Home) -> str:
     home.validate_writable()
     return str(home.path)
+
+
+def _describe_tracking(home: Home) -> str:
+    """Ask a tracking server how it is; a database in the home needs no asking."""
+    uri = home.tracking_uri
+    if not uri.startswith(("http://", "https://")):
+        return uri
+    try:
+        with urlopen(f"{uri.rstrip('/')}/health", timeout=_PATIENCE_SECONDS):  # noqa: S310
+            return uri
+    except (OSError, ValueError) as error:
+        msg = f"MLflow at {uri} does not answer ({error}); runs go on, their records wait."
+        raise TransientError(msg) from error
+
+
+def _describe_kernels() -> str:
+    """Find where numba keeps what it compiled, and whether it may."""
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or str(resources.files("ubspark")))
+    if not os.access(folder, os.W_OK):
+        msg = f"numba cannot write to `{folder}`; set NUMBA_CACHE_DIR to a folder that it can."
+        raise TransientError(msg)
+    return f"{sum(1 for _ in folder.rglob('*.nbc'))} in {folder}"
 
 
 def _try(name: str, check: Callable[[], str]) -> _Check:

@@ -14,7 +14,7 @@ from ubspark.runtime.home import Home
 from ubspark.runtime.progress import tell
 from ubspark.runtime.run_job import RunOutcome, plan_job, run_job
 
-__all__ = ["Force", "Json", "Setting", "ingest", "plan", "run", "run_and_print"]
+__all__ = ["Force", "JobFile", "Json", "Setting", "ingest", "plan", "run", "run_and_print"]
 
 Setting = Annotated[
     list[str] | None,

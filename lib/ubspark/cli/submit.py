@@ -9,7 +9,7 @@ from ubspark.cli.exits import run_command
 from ubspark.cli.jobs import Force, Json, Setting, run_and_print
 from ubspark.cli.replay import replay
 from ubspark.errors import ParameterError
-from ubspark.runtime.config import load_job
+from ubspark.runtime.config import load_job, read_job
 
 __all__ = ["main", "replay_main"]
 
@@ -20,14 +20,22 @@ def main(job: str) -> None:
 
     @app.command(help=f"Run a file of the job {job}.")
     def submit(
-        config: Annotated[Path, typer.Option(metavar="FILE", help="Job file (YAML).")],
+        config: Annotated[
+            Path | None, typer.Option(metavar="FILE", help="Job file (YAML).")
+        ] = None,
+        text: Annotated[
+            str | None, typer.Option("--job", metavar="YAML", help="Its content, in its place.")
+        ] = None,
         settings: Setting = None,
         force: Force = False,
         json: Json = False,
     ) -> None:
-        asked = load_job(config, settings or ())
+        if (config is None) == (text is None):
+            msg = "Give either `--config` FILE or `--job` YAML."
+            raise ParameterError(msg)
+        asked = read_job(text, settings or ()) if text else load_job(config or "", settings or ())
         if asked.job != job:
-            msg = f"`{config}` is a file of the job {asked.job}, not {job}."
+            msg = f"`{config or '--job'}` is of the job {asked.job}, not {job}."
             raise ParameterError(msg)
         run_and_print(asked, force=force, json=json)
 

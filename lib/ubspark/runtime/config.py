@@ -26,8 +26,12 @@ __all__ = [
     "ResourceConfig",
     "RunConfig",
     "TableRef",
+    "Text",
     "load_job",
+    "merge",
     "parse_job",
+    "parse_setting",
+    "read_job",
     "validate_model",
 ]
 
@@ -133,6 +137,8 @@ class RunConfig(_Section):
     #: Runs of one campaign are the children of one run in MLflow.
     campaign: Text | None = None
     tags: dict[str, Text] = Field(default_factory=dict)
+    #: Name of the request: appends under one name land once.
+    submission: Text | None = None
 
 
 class JobConfig(_Section):
@@ -171,15 +177,20 @@ def load_job(path: str | Path, settings: Iterable[str] = ()) -> JobConfig:
     except UnicodeDecodeError as error:
         msg = f"The job file `{path}` is no UTF-8 text: {error.reason} at byte {error.start}."
         raise ParameterError(msg) from error
+    return read_job(text, settings, name=f"job file `{path}`")
+
+
+def read_job(text: str, settings: Iterable[str] = (), *, name: str = "job") -> JobConfig:
+    """Read the text of a job file, which messages call by a name; see `load_job`."""
     try:
         content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        msg = f"The job file `{path}` is no valid YAML{where}: {getattr(error, 'problem', error)}."
+        msg = f"The {name} is no valid YAML{where}: {getattr(error, 'problem', error)}."
         raise ParameterError(msg) from error
     if not isinstance(content, dict):
-        msg = f"The job file `{path}` must hold keys such as `job`, `inputs` and `outputs`."
+        msg = f"The {name} must hold keys such as `job`, `inputs` and `outputs`."
         raise ParameterError(msg)
     return parse_job(content, settings)
 
@@ -200,9 +211,9 @@ class _StrictLoader(yaml.SafeLoader):
 def parse_job(content: Mapping[str, Any], settings: Iterable[str] = ()) -> JobConfig:
     """Check the content of a job file; see `load_job`."""
     merged: dict[str, Any] = _read_environment(os.environ)
-    _merge(merged, content)
+    merge(merged, content)
     for setting in settings:
-        _merge(merged, _parse_setting(setting))
+        merge(merged, parse_setting(setting))
     return validate_model(JobConfig, merged)
 
 
@@ -256,15 +267,23 @@ def _find_keys(model: type[BaseModel], path: list[str]) -> list[str]:
     return list(getattr(current, "model_fields", {}))
 
 
-def _merge(into: dict[str, Any], content: Mapping[str, Any]) -> None:
+def merge(into: dict[str, Any], content: Mapping[str, Any]) -> None:
+    """Lay a tree of keys over another, in place."""
     for key, value in content.items():
         if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+            merge(into[key], value)
         else:
             into[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def _parse_setting(setting: str) -> dict[str, Any]:
+def parse_setting(setting: str) -> dict[str, Any]:
+    """Return the tree that ``section.key=value`` stands for.
+
+    Raises
+    ------
+    ParameterError
+        If it has another shape.
+    """
     key, equals, value = setting.partition("=")
     if not equals or not all(part.strip() for part in key.split(".")):
         msg = f"`--set` takes `section.key=value`, got {setting!r}."

@@ -102,8 +102,10 @@ def run_job(
         job = prepare_job(config, home, scratch=scratch)
         close_lost_runs(home)
         if job.spec.is_append:
+            named = config.run.submission
             held = hold_submission(home.submissions, job.spec, resume=not force)
-            job = replace(job, spec=replace(job.spec, submission=stack.enter_context(held)))
+            submission = named or stack.enter_context(held)
+            job = replace(job, spec=replace(job.spec, submission=submission))
         made = find_finished(job, home)
         if made is not None and not force:
             return RunOutcome(made, already_made=True)

@@ -1,0 +1,106 @@
+"""Asking a cluster through kubectl, which knows every way to log in."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ubspark.errors import InputMissingError, ParameterError, TransientError, UbsparkError
+
+__all__ = ["Cluster"]
+
+_PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One namespace of the cluster that kubectl's context names."""
+
+    namespace: str
+
+    def find(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Return an object, None where there is none (or no such kind)."""
+        try:
+            found: dict[str, Any] = json.loads(self._ask("get", kind, name, "-o", "json"))
+        except InputMissingError:
+            return None
+        return found
+
+    def select(self, kind: str, *, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Return the objects of a kind that carry labels."""
+        chosen = ",".join(f"{key}={value}" for key, value in labels.items())
+        found = json.loads(self._ask("get", kind, "-l", chosen, "-o", "json"))
+        return list(found["items"])
+
+    def list_events(self, kind: str, name: str) -> list[dict[str, Any]]:
+        """Return the events of an object, the oldest first."""
+        chosen = f"involvedObject.kind={kind},involvedObject.name={name}"
+        words = ("get", "events", "--field-selector", chosen, "-o", "json")
+        found = json.loads(self._ask(*words, "--sort-by", ".metadata.creationTimestamp"))
+        return list(found["items"])
+
+    def read_log(self, pod: str) -> str:
+        """Return the log of a pod, empty where it has none yet."""
+        try:
+            return self._ask("logs", pod)
+        except (InputMissingError, TransientError, ParameterError):
+            return ""
+
+    def follow_log(self, pod: str) -> Iterator[str]:
+        """Yield the lines of a log as they come, until the pod ends."""
+        with subprocess.Popen(
+            [*self._begin(), "logs", "-f", pod], stdout=subprocess.PIPE, text=True
+        ) as process:
+            yield from process.stdout or ()
+
+    def apply(self, content: Mapping[str, Any]) -> None:
+        """Create or change an object; an unknown key is refused."""
+        words = ("apply", "--server-side", "--validate=strict", "-f", "-")
+        self._ask(*words, given=json.dumps(content))
+
+    def delete(self, kind: str, name: str) -> bool:
+        """Delete an object and wait until it is gone; False where there was none."""
+        said = self._ask("delete", kind, name, "--ignore-not-found", "--wait=true")
+        return bool(said.strip())
+
+    def find_master(self) -> str:
+        """Return the URL of the API server."""
+        words = ("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+        return self._ask(*words).strip()
+
+    def _begin(self) -> list[str]:
+        return [os.environ.get("KUBECTL", "kubectl"), "-n", self.namespace]
+
+    def _ask(self, *words: str, given: str | None = None) -> str:
+        try:
+            done = subprocess.run(
+                [*self._begin(), *words],
+                input=given,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_PATIENCE_SECONDS * 2,
+            )
+        except FileNotFoundError as error:
+            msg = "kubectl is not on the PATH. Install it, or name it in KUBECTL."
+            raise ParameterError(msg) from error
+        except subprocess.TimeoutExpired as error:
+            msg = f"kubectl {words[0]} got no answer from the cluster in time."
+            raise TransientError(msg) from error
+        if done.returncode:
+            raise _describe_failure(words[0], done.stderr)
+        return done.stdout
+
+
+def _describe_failure(verb: str, said: str) -> UbsparkError:
+    """Return the error that a failure of kubectl stands for."""
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("Warning")]
+    first = (lines or ["no reason given"])[0].removeprefix("error: ").removeprefix("Error ").strip()
+    sentence = f"The cluster refused `kubectl {verb}`: {first.rstrip('.')}."
+    if "NotFound" in said or "doesn't have a resource type" in said:
+        return InputMissingError(sentence)
+    # Wrong content or a missing permission stays wrong; the rest may pass.
+    refused = ("Invalid", "BadRequest", "Forbidden", "strict decoding", "Unauthorized")
+    return (ParameterError if any(word in said for word in refused) else TransientError)(sentence)

@@ -1,0 +1,154 @@
+"""What became of a submission, in one sentence: read from its pods, their events and its log."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Phase", "Status", "diagnose"]
+
+#: The phases of IVOA's Universal Worker Service.
+Phase = Literal["QUEUED", "EXECUTING", "COMPLETED", "ERROR", "ABORTED", "UNKNOWN"]
+
+_IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
+#: As a command leaves after SIGTERM, by the convention of shells and by ours.
+_STOPPED_CODES = (130, 143)
+_OUR_LINE = re.compile(r"^ubspark: (?!warning: )(.+)$", re.MULTILINE)
+_TRACKING_LINE = re.compile(r"^ubspark: warning: (MLflow at \S+ did not take .+)$", re.MULTILINE)
+#: Spark makes a driver's settings after the pod that mounts them.
+_LATE_SETTINGS = re.compile(r'configmap "[^"]*-conf-map" not found')
+_THROWN_LINE = re.compile(r'^Exception in thread "main" (.+)$', re.MULTILINE)
+_QUOTA_LINE = re.compile(r"exceeded quota: ([^,\n]+), (requested: [^\n]*?limited: [\w.=]*[\w=])")
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a submission is."""
+
+    name: str
+    phase: Phase
+    #: Why it waits, failed, or what it lacks; empty where all is well.
+    reason: str
+    #: Executors that run.
+    n_executors: int
+    driver: str
+
+
+def diagnose(
+    name: str,
+    driver: Mapping[str, Any] | None,
+    executors: Sequence[Mapping[str, Any]],
+    *,
+    events: Sequence[Mapping[str, Any]] = (),
+    log: str = "",
+) -> Status:
+    """Judge a submission.
+
+    Parameters
+    ----------
+    driver
+        The driver pod as the API server gives it, None where there is none.
+    executors
+        The executor pods.
+    events
+        Events of the driver pod, the oldest first.
+    log
+        Log of the driver.
+    """
+    running = sum(_get_phase(pod) == "Running" for pod in executors)
+    if driver is None:
+        reason = f"There is no driver pod of {name}; submit it (again)."
+        return Status(name, "UNKNOWN", reason, running, "")
+    pod_name = str(driver["metadata"]["name"])
+    phase, reason = _judge(driver, executors, events, log)
+    return Status(name, phase, reason, running, pod_name)
+
+
+def _judge(
+    driver: Mapping[str, Any],
+    executors: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]],
+    log: str,
+) -> tuple[Phase, str]:
+    found = _get_phase(driver)
+    if found == "Succeeded":
+        return "COMPLETED", _find_tracking(log)
+    if found == "Failed":
+        return _explain_end(driver, log)
+    if found == "Running":
+        reasons = (_explain_executors(executors, log), _find_tracking(log))
+        return "EXECUTING", " ".join(filter(None, reasons))
+    return "QUEUED", _explain_waiting(driver) or _explain_events(events)
+
+
+def _get_phase(pod: Mapping[str, Any]) -> str:
+    return str(pod.get("status", {}).get("phase", "Pending"))
+
+
+def _explain_waiting(pod: Mapping[str, Any]) -> str:
+    """Say why a pod has not started: no node for it, or no image."""
+    status = pod.get("status", {})
+    name = pod["metadata"]["name"]
+    for condition in status.get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"Pod {name} waits for a node: {_end(condition.get('message', ''))}"
+    for container in _iterate_containers(pod):
+        waiting = container.get("state", {}).get("waiting", {})
+        if waiting.get("reason") in _IMAGE_REASONS:
+            why = _end(waiting.get("message") or waiting["reason"])
+            return f"The image {container['image']} of pod {name} cannot be had: {why}"
+    return ""
+
+
+def _explain_events(events: Sequence[Mapping[str, Any]]) -> str:
+    """Say what the newest warning says; settings that come a second later are none."""
+    told = [event for event in events if event.get("type") == "Warning"]
+    told = [event for event in told if not _LATE_SETTINGS.search(str(event.get("message")))]
+    return f"{told[-1]['reason']}: {_end(told[-1]['message'])}" if told else ""
+
+
+def _explain_executors(executors: Sequence[Mapping[str, Any]], log: str) -> str:
+    """Say what keeps executors away: a quota, an image, no node."""
+    waiting = [pod for pod in executors if _get_phase(pod) == "Pending"]
+    for reason in filter(None, map(_explain_waiting, waiting)):
+        return reason
+    refused = list(_QUOTA_LINE.finditer(log))
+    if refused:
+        quota, numbers = refused[-1].groups()
+        return f"The quota {quota} refuses further executors ({numbers}); it goes on with fewer."
+    return ""
+
+
+def _explain_end(driver: Mapping[str, Any], log: str) -> tuple[Phase, str]:
+    """Say why a driver failed, in its own words where it had time for them."""
+    for container in _iterate_containers(driver):
+        ended = container.get("state", {}).get("terminated")
+        if not ended:
+            continue
+        text = log or str(ended.get("message", ""))
+        said = _OUR_LINE.findall(text)
+        phase: Phase = "ABORTED" if ended["exitCode"] in _STOPPED_CODES else "ERROR"
+        if ended.get("reason") == "OOMKilled":
+            return "ERROR", "The driver ran out of memory; raise `k8s.driver.overhead` or `memory`."
+        if said:
+            return phase, said[-1]
+        thrown = _THROWN_LINE.search(text)
+        why = f" ({thrown[1].rstrip('.')})" if thrown else ""
+        return phase, f"The driver ended with exit code {ended['exitCode']}{why}; see its log."
+    reason = driver.get("status", {}).get("reason", "Failed")
+    message = driver.get("status", {}).get("message", "no reason given")
+    return "ERROR", f"The driver pod was stopped ({reason}): {_end(message)}"
+
+
+def _find_tracking(log: str) -> str:
+    found = _TRACKING_LINE.search(log)
+    return f"{_end(found[1])} `ubspark sync` delivers it." if found else ""
+
+
+def _iterate_containers(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from pod.get("status", {}).get("containerStatuses", [])
+
+
+def _end(text: str) -> str:
+    """Return the first line of a text as the end of a sentence."""
+    return text.strip().partition("\n")[0].rstrip(".") + "."

@@ -1,0 +1,155 @@
+"""Submitting a job, asking after it, reading its log, stopping it."""
+
+import getpass
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ubspark.errors import ConflictError, InputMissingError, TransientError, UbsparkError
+from ubspark.kubernetes.cluster import Cluster
+from ubspark.kubernetes.diagnosis import Status, diagnose
+from ubspark.kubernetes.manifest import NAME_LABEL, build_application
+from ubspark.kubernetes.profile import Profile
+from ubspark.kubernetes.submission import build_submission
+from ubspark.runtime.config import JobConfig
+
+__all__ = ["Submitted", "Way", "cancel", "find_status", "read_logs", "submit"]
+
+#: With the operator, or without.
+Way = Literal["sparkapplication", "spark-submit"]
+_KIND = "sparkapplications.sparkoperator.k8s.io"
+_PATIENCE_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What a submission came to."""
+
+    name: str
+    #: Whether it was on its way already.
+    already: bool
+    phase: str
+
+
+def submit(config: JobConfig, profile: Profile, *, name: str, way: Way) -> Submitted:
+    """Submit a job under a name, unless it is on its way already.
+
+    One that has ended is submitted again: whether its inputs have changed since, only the job
+    itself can tell, and it computes nothing where they have not.
+
+    Raises
+    ------
+    UbsparkError
+        With the reason why the cluster refused it.
+    """
+    run = config.run.model_copy(update={"user": config.run.user or getpass.getuser()})
+    application = build_application(config.model_copy(update={"run": run}), profile, name=name)
+    cluster = Cluster(profile.namespace)
+    status = find_status(cluster, name)
+    if status.phase in ("QUEUED", "EXECUTING"):
+        return Submitted(name, already=True, phase=status.phase)
+    cancel(cluster, name)
+    if way == "sparkapplication":
+        cluster.apply(application)
+    else:
+        _call_spark_submit(application, profile.master or cluster.find_master())
+    return Submitted(name, already=False, phase="QUEUED")
+
+
+def find_status(cluster: Cluster, name: str) -> Status:
+    """Return where a submission is, with a reason where one is due."""
+    driver = cluster.find("pod", f"{name}-driver")
+    executors = cluster.select("pods", labels={NAME_LABEL: name, "spark-role": "executor"})
+    if driver is None:
+        return _find_application(cluster, name) or diagnose(name, None, executors)
+    events = cluster.list_events("Pod", f"{name}-driver")
+    log = cluster.read_log(f"{name}-driver")
+    return diagnose(name, driver, executors, events=events, log=log)
+
+
+def read_logs(cluster: Cluster, name: str, *, follow: bool = False) -> Iterator[str]:
+    """Yield the lines of a driver's log.
+
+    Raises
+    ------
+    InputMissingError
+        If there is no such driver.
+    """
+    if cluster.find("pod", f"{name}-driver") is None:
+        msg = f"There is no driver pod `{name}-driver` in namespace {cluster.namespace}."
+        raise InputMissingError(msg)
+    if follow:
+        yield from cluster.follow_log(f"{name}-driver")
+    else:
+        yield from cluster.read_log(f"{name}-driver").splitlines(keepends=True)
+
+
+def cancel(cluster: Cluster, name: str) -> bool:
+    """Stop a submission and remove its pods; False where there was none. Its outputs stay."""
+    found = False
+    if cluster.find(_KIND, name) is not None:
+        found = cluster.delete(_KIND, name)
+    # Executors, services and settings belong to the driver pod and go with it.
+    return cluster.delete("pod", f"{name}-driver") or found
+
+
+def _find_application(cluster: Cluster, name: str) -> Status | None:
+    """Return what the operator says of an application that has no driver (yet)."""
+    application = cluster.find(_KIND, name)
+    if application is None:
+        return None
+    state = application.get("status", {}).get("applicationState", {})
+    word, reason = str(state.get("state", "")), str(state.get("errorMessage", ""))
+    if word == "COMPLETED":
+        return Status(name, "COMPLETED", "", 0, "")
+    if "FAILED" in word or word == "FAILING":
+        return Status(name, "ERROR", reason or f"The operator says {word}.", 0, "")
+    return Status(name, "QUEUED", reason or "The operator has not started a driver yet.", 0, "")
+
+
+def _call_spark_submit(application: Mapping[str, Any], master: str) -> None:
+    submission = build_submission(application)
+    with tempfile.TemporaryDirectory() as folder:
+        for file, text in submission.templates.items():
+            (Path(folder) / file).write_text(text, encoding="utf-8")
+        words = submission.to_command(master, folder)
+        # The one that belongs to this Python.
+        words[0] = str(Path(sys.executable).with_name("spark-submit"))
+        try:
+            done = subprocess.run(
+                words,
+                env=_clean_environment(),
+                capture_output=True,
+                text=True,
+                timeout=_PATIENCE_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            msg = f"spark-submit got no answer from {master} in {_PATIENCE_SECONDS} s."
+            raise TransientError(msg) from error
+    if done.returncode:
+        raise _describe_failure(submission.name, done.stderr)
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return the environment without what tells Spark of this machine or of a running session."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PYSPARK_")}
+
+
+def _describe_failure(name: str, said: str) -> UbsparkError:
+    """Return what spark-submit's stack trace comes to."""
+    if "already exists" in said:
+        msg = f"The submission {name} is being made by somebody else; see `ubspark k8s status`."
+        return ConflictError(msg)
+    found = re.search(r"Message: (.+?)\.? Received status", said) or re.search(
+        r"Exception: (.+)", said
+    )
+    why = found[1] if found else (said.strip().splitlines() or ["no reason given"])[-1]
+    kind = UbsparkError if "orbidden" in said or "nvalid" in said else TransientError
+    return kind(f"The cluster refused the driver of {name}: {why.strip().rstrip('.')}.")

@@ -1,0 +1,233 @@
+"""From a job file and a profile to a `SparkApplication`: the one source of every submission."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import yaml
+
+from ubspark.errors import ParameterError
+from ubspark.kubernetes.profile import ExecutorSize, PodSize, Profile
+from ubspark.kubernetes.templates import build_template
+from ubspark.lineage.spec import to_canonical_json
+from ubspark.recipes.match_params import ScorerParams, read_scorer
+from ubspark.runtime.config import JobConfig, validate_model
+from ubspark.runtime.freeze import find_recipe
+from ubspark.runtime.session import SPARK_SETTINGS
+
+__all__ = ["NAME_LABEL", "build_application", "build_schedule", "name_submission"]
+
+#: Labels all pods of a submission with its name.
+NAME_LABEL = "ubspark/name"
+#: With `-driver-svc` and the ids that Spark adds, names stay below the 63 characters of DNS.
+_MAX_NAME = 40
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_JOBS_FOLDER = "/opt/ubspark/jobs"
+
+#: What makes Spark fit a cluster where pods come late, are refused, and are taken away.
+_CLUSTER_SETTINGS: Mapping[str, str] = {
+    # A pod that a quota refuses counts as a failed executor; by default a few of them end the job.
+    "spark.executor.maxNumFailures": "1000",
+    "spark.executor.failuresValidityInterval": "10m",
+    "spark.kubernetes.allocation.batch.size": "10",
+    "spark.kubernetes.allocation.batch.delay": "3s",
+    "spark.decommission.enabled": "true",
+    "spark.storage.decommission.enabled": "true",
+    "spark.storage.decommission.rddBlocks.enabled": "true",
+    "spark.storage.decommission.shuffleBlocks.enabled": "true",
+    "spark.task.maxFailures": "8",
+    "spark.ui.prometheus.enabled": "true",
+    # Else spark-submit names the Python of the machine that it runs on.
+    "spark.pyspark.python": "/opt/ubspark/venv/bin/python3",
+    "spark.pyspark.driver.python": "/opt/ubspark/venv/bin/python3",
+    "spark.redaction.regex": "(?i)secret|password|token|access[.]?key|credential",
+    "spark.log.level": "WARN",
+}
+_DYNAMIC_SETTINGS: Mapping[str, str] = {
+    "spark.dynamicAllocation.enabled": "true",
+    "spark.dynamicAllocation.shuffleTracking.enabled": "true",
+    "spark.dynamicAllocation.shuffleTracking.timeout": "10min",
+    "spark.dynamicAllocation.executorIdleTimeout": "90s",
+}
+
+
+def name_submission(config: JobConfig) -> str:
+    """Return the name of a submission: the same job file, the same name."""
+    content = to_canonical_json(config.model_dump(mode="json", exclude_defaults=True))
+    return f"{config.job}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+
+
+def build_application(config: JobConfig, profile: Profile, *, name: str) -> dict[str, Any]:
+    """Return the `SparkApplication` of a job.
+
+    Parameters
+    ----------
+    config
+        The job; its master and memory are those of another machine and left out.
+    profile
+        The cluster.
+    name
+        Of the submission. Submitting again under one name never makes a second result.
+
+    Raises
+    ------
+    ParameterError
+        If the job is wrong as far as that shows without its tables, or names places that no pod
+        can see.
+    """
+    _validate_name(name)
+    validate_model(find_recipe(config.job).params, config.params, "params.")
+    _validate_places(config)
+    labels = {"app.kubernetes.io/part-of": "ubspark", NAME_LABEL: name, "ubspark/job": config.job}
+    labels |= {f"ubspark/{key}": value for key, value in profile.labels.items()}
+    return {
+        "apiVersion": "sparkoperator.k8s.io/v1beta2",
+        "kind": "SparkApplication",
+        "metadata": {"name": name, "namespace": profile.namespace, "labels": labels},
+        "spec": {
+            "type": "Python",
+            "pythonVersion": "3",
+            "mode": "cluster",
+            "sparkVersion": metadata.version("pyspark"),
+            "image": profile.image,
+            "imagePullPolicy": profile.pull_policy,
+            **({"imagePullSecrets": profile.pull_secrets} if profile.pull_secrets else {}),
+            "mainApplicationFile": f"local://{_JOBS_FOLDER}/{config.job}.py",
+            "arguments": ["--job", _write_job(config, name)],
+            "restartPolicy": {
+                "type": "OnFailure",
+                "onFailureRetries": profile.restart.retries,
+                "onFailureRetryInterval": profile.restart.interval_seconds,
+                "onSubmissionFailureRetries": profile.restart.retries,
+                "onSubmissionFailureRetryInterval": profile.restart.interval_seconds,
+            },
+            "timeToLiveSeconds": profile.ttl_seconds,
+            "sparkConf": _build_settings(config, profile),
+            "driver": {
+                **_build_size(profile.driver),
+                "serviceAccount": profile.service_account,
+                "labels": labels,
+                "template": build_template(profile, "driver", _build_environment(profile)),
+            },
+            "executor": {
+                **_build_size(profile.executor),
+                "instances": profile.executor.instances,
+                "serviceAccount": profile.executor_service_account,
+                "labels": labels,
+                "template": build_template(profile, "executor", _build_environment(profile)),
+            },
+        },
+    }
+
+
+def build_schedule(application: Mapping[str, Any], cron: str) -> dict[str, Any]:
+    """Return the `ScheduledSparkApplication` that runs an application by the clock, UTC.
+
+    A run waits for the one before it: a table has one writer at a time. An append under the name of
+    the schedule lands once for each content of its inputs.
+    """
+    return {
+        "apiVersion": application["apiVersion"],
+        "kind": "ScheduledSparkApplication",
+        "metadata": application["metadata"],
+        "spec": {
+            "schedule": cron,
+            "timeZone": "UTC",
+            "concurrencyPolicy": "Forbid",
+            "successfulRunHistoryLimit": 3,
+            "failedRunHistoryLimit": 3,
+            "template": application["spec"],
+        },
+    }
+
+
+def _build_size(size: PodSize) -> dict[str, Any]:
+    return {
+        "cores": size.cores,
+        "coreRequest": size.request or str(size.cores),
+        "memory": size.memory,
+        "memoryOverhead": size.overhead,
+    }
+
+
+def _build_environment(profile: Profile) -> dict[str, str]:
+    return {"UBSPARK_HOME": profile.home, "UBSPARK_IMAGE": profile.image_name, **profile.env}
+
+
+def _build_settings(config: JobConfig, profile: Profile) -> dict[str, str]:
+    settings = {**SPARK_SETTINGS, **_CLUSTER_SETTINGS, **_spread(profile.executor)}
+    if profile.event_log:
+        settings |= {
+            "spark.eventLog.enabled": "true",
+            "spark.eventLog.dir": profile.event_log,
+            "spark.eventLog.rolling.enabled": "true",
+            "spark.eventLog.compress": "true",
+        }
+    settings |= profile.spark | config.resources.spark
+    return dict(sorted(settings.items()))
+
+
+def _spread(executor: ExecutorSize) -> dict[str, str]:
+    """Return the settings of a number of executors that changes."""
+    if executor.max_instances is None:
+        return {}
+    if executor.max_instances < executor.instances:
+        msg = (
+            f"`k8s.executor.max_instances` must be at least `k8s.executor.instances`, "
+            f"{executor.instances}, got {executor.max_instances}."
+        )
+        raise ParameterError(msg)
+    return {
+        **_DYNAMIC_SETTINGS,
+        "spark.dynamicAllocation.minExecutors": str(executor.instances),
+        "spark.dynamicAllocation.maxExecutors": str(executor.max_instances),
+    }
+
+
+def _write_job(config: JobConfig, name: str) -> str:
+    """Return the job as YAML, as small as it was given."""
+    content = config.model_dump(mode="json", exclude_defaults=True)
+    _inline_scorer(content.get("params", {}))
+    resources = content.get("resources", {})
+    for key in ("master", "memory"):
+        resources.pop(key, None)
+    if not resources:
+        content.pop("resources", None)
+    if any(output.mode == "append" for output in config.outputs.values()):
+        content.setdefault("run", {}).setdefault("submission", name)
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=80)
+    # Kubernetes would put the value of a variable in its place.
+    return text.replace("$(", "$$(")
+
+
+def _inline_scorer(params: dict[str, Any]) -> None:
+    """Put the text of a scorer in the place of its file, which no pod has."""
+    if params.get("scorer"):
+        scorer = read_scorer(validate_model(ScorerParams, params["scorer"], "params.scorer."))
+        params["scorer"] = scorer and scorer.model_dump(mode="json", exclude_defaults=True)
+
+
+def _validate_name(name: str) -> None:
+    if len(name) > _MAX_NAME or not _NAME.fullmatch(name):
+        msg = (
+            f"`name` must be lower-case letters, digits and `-`, begin with a letter and have at "
+            f"most {_MAX_NAME} characters, got {name!r}."
+        )
+        raise ParameterError(msg)
+
+
+def _validate_places(config: JobConfig) -> None:
+    """Refuse what is relative to a folder of this machine."""
+    for section in ("inputs", "outputs"):
+        for name, entry in getattr(config, section).items():
+            table = getattr(entry.table, "path", entry.table) or ""
+            places = {"table": table if table.startswith((".", "~")) else "", "path": entry.path}
+            for key, place in places.items():
+                if place and not re.match(r"/|[a-z][a-z0-9+.-]*:", place):
+                    msg = (
+                        f"`{section}.{name}.{key}` is {place!r}, which is on this machine; give a "
+                        f"place on a volume of the profile, such as /data/…, or a URI."
+                    )
+                    raise ParameterError(msg)

@@ -1,0 +1,152 @@
+"""The profile of a cluster: image, places and sizes that every job on it shares."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ubspark.errors import InputMissingError, ParameterError
+from ubspark.runtime.config import Text, merge, parse_setting, validate_model
+
+__all__ = ["PodSize", "Profile", "Restart", "Volume", "load_profile"]
+
+_SIZE = re.compile(r"[1-9]\d*[mg]")
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def _validate_size(value: str | None) -> str | None:
+    if value is not None and not _SIZE.fullmatch(value):
+        msg = f"must be a size such as `4g` or `900m`, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _validate_label(value: str) -> str:
+    if not _DNS_LABEL.fullmatch(value):
+        msg = f"must be lower-case letters, digits and `-`, at most 63, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+Size = Annotated[str, AfterValidator(_validate_size)]
+Label = Annotated[str, AfterValidator(_validate_label)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Volume(_Section):
+    """A claim that driver and executors mount at one place."""
+
+    claim: Label
+    path: str
+    read_only: bool = False
+
+
+class PodSize(_Section):
+    """What a driver or an executor asks for."""
+
+    #: Tasks at once.
+    cores: int = Field(default=1, ge=1)
+    #: What is asked of the scheduler, such as ``500m``; ``cores`` by default.
+    request: Text | None = None
+    #: Heap of Java.
+    memory: Size = "2g"
+    #: Memory beside the heap, where Python and its kernels work.
+    overhead: Size = "1g"
+    #: A piece of a pod, laid over the one that is made here; lists of named things are joined.
+    template: dict[str, Any] = Field(default_factory=dict)
+
+
+class ExecutorSize(PodSize):
+    """Executors: their number, or the range it moves in."""
+
+    instances: int = Field(default=2, ge=1)
+    #: With it, executors come and go with the work: between ``instances`` and this.
+    max_instances: int | None = Field(default=None, ge=1)
+
+
+class Restart(_Section):
+    """What the operator does when a driver fails; `spark-submit` starts once."""
+
+    retries: int = Field(default=3, ge=0)
+    interval_seconds: int = Field(default=30, ge=1)
+
+
+class Profile(_Section):
+    """A cluster, as the jobs of a group see it."""
+
+    #: URL of the API server for spark-submit; that of kubectl's context by default.
+    master: str | None = None
+    namespace: Label = "ubspark"
+    #: Image of all pods, best pinned by its digest.
+    image: str
+    #: Digest that the run record keeps, where `image` does not say it.
+    digest: str | None = None
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    pull_secrets: list[Label] = Field(default_factory=list)
+    service_account: Label = "ubspark-driver"
+    executor_service_account: Label = "ubspark-executor"
+    #: `UBSPARK_HOME` of the pods: a folder on a volume that all of them mount.
+    home: str
+    volumes: list[Volume] = Field(default_factory=list)
+    #: Environment of all pods; not for secrets.
+    env: dict[str, Text] = Field(default_factory=dict)
+    #: Secrets whose keys become environment variables.
+    secrets: list[Label] = Field(default_factory=list)
+    driver: PodSize = PodSize()
+    executor: ExecutorSize = ExecutorSize()
+    priority_class: Label | None = None
+    #: User of the processes; null leaves it to the cluster, as on OpenShift.
+    user_id: int | None = Field(default=185, ge=1)
+    labels: dict[str, Text] = Field(default_factory=dict)
+    #: Folder or URI where Spark's event logs go, for a history server.
+    event_log: str | None = None
+    restart: Restart = Restart()
+    #: How long the operator keeps a finished application.
+    ttl_seconds: int = Field(default=86_400, ge=0)
+    #: Further Spark settings.
+    spark: dict[str, Text] = Field(default_factory=dict)
+
+    @property
+    def image_name(self) -> str:
+        """The image as the run record names it."""
+        return f"{self.image}@{self.digest}" if self.digest else self.image
+
+
+def load_profile(path: str | Path, settings: Iterable[str] = ()) -> Profile:
+    """Read the block ``k8s`` of a profile.
+
+    Parameters
+    ----------
+    path
+        YAML file.
+    settings
+        ``k8s.key=value`` pairs that win over the file.
+
+    Raises
+    ------
+    InputMissingError
+        If the file is not there.
+    ParameterError
+        If it is no YAML, or a key or value is wrong.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"The profile `{path}` cannot be read: {error.strerror}."
+        raise InputMissingError(msg) from error
+    except yaml.YAMLError as error:
+        first = str(error).partition("\n")[0].rstrip(".")
+        msg = f"The profile `{path}` is no valid YAML: {first}."
+        raise ParameterError(msg) from error
+    if not isinstance(content, dict) or set(content) != {"k8s"}:
+        msg = f"The profile `{path}` must hold one key, `k8s`, with `image` and `home` in it."
+        raise ParameterError(msg)
+    for setting in settings:
+        merge(content, parse_setting(setting))
+    return validate_model(Profile, content["k8s"], "k8s.")

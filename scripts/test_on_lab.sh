@@ -1,0 +1,19 @@
+#!/bin/sh
+# Start a one-node cluster, build the image into it, run the tests on Kubernetes, take all down again.
+# test_on_lab.sh LAB, a program that knows `up`, `image DOCKERFILE CONTEXT TAG`, `env` and `down`.
+set -eu
+cd "$(dirname "$0")/.."
+lab=$1
+trap '"$lab" down' EXIT
+trap 'exit 1' INT TERM
+"$lab" up
+environment=$("$lab" env)
+eval "$environment"
+mkdir -p dist
+started=$(date +%s)
+make image IMAGE=localhost/ubspark:ci BUILD_IMAGE="$lab image" >dist/image.log 2>&1 || {
+    tail -n 40 dist/image.log
+    exit 1
+}
+echo "Image built and loaded in $(($(date +%s) - started)) s, $(du -sm dist/image | cut -f1) MB of context."
+UBSPARK_K8S_CRDS=$(dirname "$lab")/crd make test-k8s

@@ -1,0 +1,111 @@
+"""Every overlay passes the strict judgement of the API server, with the operator's schemas."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from stand import ROOT
+
+pytestmark = pytest.mark.k8s
+
+_OVERLAYS = {
+    "ci": "ubspark-ci",
+    "dev": "ubspark-dev",
+    "prod": "ubspark",
+    "tenants/lmc": "ubspark-lmc",
+}
+_APPLICATIONS = "sparkapplications.sparkoperator.k8s.io"
+
+
+def call(*words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    program = os.environ.get("KUBECTL", "kubectl")
+    return subprocess.run([program, *words], input=given, capture_output=True, text=True)
+
+
+def judge(manifest: str) -> subprocess.CompletedProcess[str]:
+    """Let the API server check a manifest as if it were applied."""
+    words = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts")
+    return call(*words, "-f", "-", given=manifest)
+
+
+@pytest.fixture(scope="module")
+def schemas() -> None:
+    """The operator's schemas, which the cluster has or the folder UBSPARK_K8S_CRDS holds."""
+    if call("get", "crd", _APPLICATIONS).returncode == 0:
+        return
+    folder = os.environ.get("UBSPARK_K8S_CRDS")
+    if not folder:
+        pytest.skip("the cluster has no SparkApplication, and UBSPARK_K8S_CRDS names no schemas")
+    assert call("apply", "--server-side", "-f", folder).returncode == 0
+    wait = ("wait", "--for=condition=Established", "--timeout=60s", "crd", _APPLICATIONS)
+    assert call(*wait).returncode == 0
+
+
+@pytest.fixture(params=_OVERLAYS)
+def overlay(request: pytest.FixtureRequest, schemas: None) -> Iterator[str]:
+    """A rendered overlay whose namespace is there: without it nothing in it can be checked."""
+    rendered = call("kustomize", str(ROOT / "k8s" / "overlays" / request.param))
+    assert rendered.returncode == 0, rendered.stderr
+    namespace = _OVERLAYS[request.param]
+    was_there = call("get", "namespace", namespace).returncode == 0
+    if not was_there:
+        made = [d for d in yaml.safe_load_all(rendered.stdout) if d["kind"] == "Namespace"]
+        assert call("apply", "-f", "-", given=json.dumps(made[0])).returncode == 0
+    yield rendered.stdout
+    if not was_there:
+        call("delete", "namespace", namespace, "--wait=true")
+
+
+def test_an_overlay_passes(overlay: str) -> None:
+    done = judge(overlay)
+    assert done.returncode == 0, done.stderr
+    assert "would violate PodSecurity" not in done.stderr
+    assert len(done.stdout.splitlines()) == len(list(yaml.safe_load_all(overlay)))
+
+
+def test_pod_templates_pass_pod_security(overlay: str) -> None:
+    """The operator's schema lets a template hold anything; as a pod it is judged in full."""
+    judged = 0
+    for document in yaml.safe_load_all(overlay):
+        if document["kind"] != "SparkApplication":
+            continue
+        for role in ("driver", "executor"):
+            spec = document["spec"][role]["template"]["spec"]
+            containers = [{**c, "image": document["spec"]["image"]} for c in spec["containers"]]
+            # The class of the manifest itself is not there yet.
+            spec = {k: v for k, v in spec.items() if k != "priorityClassName"}
+            pod = {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": f"judged-{role}",
+                    "namespace": document["metadata"]["namespace"],
+                },
+                "spec": {**spec, "containers": containers},
+            }
+            done = judge(json.dumps(pod))
+            assert done.returncode == 0, done.stderr
+            judged += 1
+        break
+    has_applications = "\nkind: SparkApplication\n" in overlay
+    assert judged == (2 if has_applications else 0)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("serviceAccount:", "serviceAcount:", "serviceAcount"),
+        ("type: OnFailure", "type: Sometimes", "Sometimes"),
+        ("timeToLiveSeconds: 86400", "timeToLiveSeconds: soon", "timeToLiveSeconds"),
+    ],
+)
+def test_a_mistake_is_refused(schemas: None, right: str, wrong: str, said: str) -> None:
+    manifest = (ROOT / "k8s" / "jobs" / "crossmatch.yaml").read_text(encoding="utf-8")
+    manifest = manifest.replace("namespace: ubspark\n", "namespace: default\n")
+    assert judge(manifest).returncode == 0
+    done = judge(manifest.replace(right, wrong, 1))
+    assert done.returncode != 0
+    assert said in done.stderr

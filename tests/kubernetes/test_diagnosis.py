@@ -1,0 +1,132 @@
+"""One sentence for what a submission waits for, lacks or ended with."""
+
+from typing import Any
+
+import pytest
+
+from ubspark.kubernetes.diagnosis import diagnose
+
+
+def make_pod(phase: str, *, name: str = "one-driver", **status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": {"phase": phase, **status}}
+
+
+def make_container(**state: Any) -> list[dict[str, Any]]:
+    return [{"image": "localhost/ubspark:no", "state": state}]
+
+
+def end(code: int, **more: Any) -> dict[str, Any]:
+    ended = {"exitCode": code, **more}
+    return make_pod("Failed", containerStatuses=make_container(terminated=ended))
+
+
+def test_no_driver_is_unknown() -> None:
+    status = diagnose("one", None, [])
+    assert (status.phase, status.n_executors) == ("UNKNOWN", 0)
+    assert "submit it" in status.reason
+
+
+def test_a_good_end_needs_no_reason() -> None:
+    assert diagnose("one", make_pod("Succeeded"), []).reason == ""
+
+
+def test_a_missing_image_is_named() -> None:
+    waiting = {"reason": "ErrImageNeverPull", "message": "Container image is not present"}
+    pod = make_pod("Pending", containerStatuses=make_container(waiting=waiting))
+    status = diagnose("one", pod, [])
+    assert status.phase == "QUEUED"
+    assert status.reason == (
+        "The image localhost/ubspark:no of pod one-driver cannot be had: "
+        "Container image is not present."
+    )
+
+
+def test_a_missing_volume_is_named() -> None:
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "message": 'No node: persistentvolumeclaim "gone" not found.',
+    }
+    status = diagnose("one", make_pod("Pending", conditions=[condition]), [])
+    assert 'persistentvolumeclaim "gone" not found' in status.reason
+
+
+@pytest.mark.parametrize("settings", ["spark-drv-193a95-conf-map", "one-1-driver-podspec-conf-map"])
+def test_the_settings_that_come_a_second_later_are_no_reason(settings: str) -> None:
+    late = {
+        "type": "Warning",
+        "reason": "FailedMount",
+        "message": f'MountVolume.SetUp failed for volume "v" : configmap "{settings}" not found',
+    }
+    other = {"type": "Warning", "reason": "FailedMount", "message": "nfs: no route to host"}
+    pod = make_pod("Pending")
+    assert diagnose("one", pod, [], events=[late]).reason == ""
+    found = diagnose("one", pod, [], events=[other, late])
+    assert found.reason == "FailedMount: nfs: no route to host."
+
+
+def test_a_quota_that_refuses_executors_is_named() -> None:
+    log = (
+        "26/11/22 WARN ExecutorPodsSnapshotsStoreImpl: Message: pods one-exec-3 is forbidden: "
+        "exceeded quota: ubspark, requested: requests.cpu=200m, used: requests.cpu=1, "
+        "limited: requests.cpu=1. Received status: Status(apiVersion=v1)\n"
+    )
+    running = [make_pod("Running", name="one-exec-1")]
+    status = diagnose("one", make_pod("Running"), running, log=log)
+    assert (status.phase, status.n_executors) == ("EXECUTING", 1)
+    assert status.reason.startswith("The quota ubspark refuses further executors (requested: ")
+    assert "limited: requests.cpu=1)" in status.reason
+
+
+def test_an_executor_without_an_image_is_told_of() -> None:
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    executor = make_pod(
+        "Pending", name="one-exec-1", containerStatuses=make_container(waiting=waiting)
+    )
+    status = diagnose("one", make_pod("Running"), [executor])
+    assert "of pod one-exec-1 cannot be had" in status.reason
+
+
+@pytest.mark.parametrize("phase", ["Running", "Succeeded"])
+def test_mlflow_that_does_not_answer_is_told_of(phase: str) -> None:
+    log = "ubspark: warning: MLflow at http://mlflow:5000 did not take the record of run 7 (x).\n"
+    status = diagnose("one", make_pod(phase), [], log=log)
+    assert status.reason == (
+        "MLflow at http://mlflow:5000 did not take the record of run 7 (x). "
+        "`ubspark sync` delivers it."
+    )
+
+
+def test_a_failed_driver_speaks_for_itself() -> None:
+    log = "ubspark: warning: x\nubspark: Table `a` is not there.\n26/11/22 INFO Bye\n"
+    status = diagnose("one", end(4), [], log=log)
+    assert (status.phase, status.reason) == ("ERROR", "Table `a` is not there.")
+    kept = diagnose("one", end(4, message=log), [])
+    assert kept.reason == status.reason
+
+
+def test_a_driver_without_last_words_has_a_code() -> None:
+    thrown = 'Exception in thread "main" java.io.IOException: Cannot run program "python"\n'
+    assert (
+        "exit code 1 (java.io.IOException: Cannot" in diagnose("one", end(1), [], log=thrown).reason
+    )
+    assert diagnose("one", end(7), []).reason == "The driver ended with exit code 7; see its log."
+
+
+def test_lack_of_memory_is_named() -> None:
+    status = diagnose("one", end(137, reason="OOMKilled"), [])
+    assert status.phase == "ERROR"
+    assert "ran out of memory" in status.reason
+
+
+def test_a_stopped_driver_is_aborted() -> None:
+    log = "ubspark: Stopped by the user; nothing was committed.\n"
+    assert diagnose("one", end(130), [], log=log).phase == "ABORTED"
+
+
+def test_an_evicted_driver_has_no_container() -> None:
+    pod = make_pod("Failed", reason="Evicted", message="The node was low on resource: memory.")
+    status = diagnose("one", pod, [])
+    assert status.reason == (
+        "The driver pod was stopped (Evicted): The node was low on resource: memory."
+    )

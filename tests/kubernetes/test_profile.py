@@ -1,0 +1,51 @@
+"""The profile of a cluster, and what is wrong with one."""
+
+from pathlib import Path
+
+import pytest
+
+from ubspark.errors import InputMissingError, ParameterError
+from ubspark.kubernetes.profile import load_profile
+
+_ROOT = Path(__file__).parents[2]
+_GOOD = "k8s: {image: a/b:1, home: /data/ubspark}"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "profile.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_shipped_profile_is_good() -> None:
+    profile = load_profile(_ROOT / "conf" / "k8s.yaml")
+    assert profile.home.startswith(profile.volumes[0].path)
+
+
+def test_a_setting_wins(tmp_path: Path) -> None:
+    path = write(tmp_path, _GOOD)
+    profile = load_profile(path, ["k8s.executor.instances=7", "k8s.namespace=lmc"])
+    assert (profile.executor.instances, profile.namespace) == (7, "lmc")
+    assert profile.image_name == "a/b:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("k8s: {home: /x}", "`k8s.image` is missing"),
+        ("k8s: {image: a, home: /x, imag: b}", "Did you mean `image`"),
+        ("k8s: {image: a, home: /x, driver: {memory: 4}}", "`k8s.driver.memory`"),
+        ("k8s: {image: a, home: /x, driver: {memory: 4Gi}}", "must be a size such as `4g`"),
+        ("k8s: {image: a, home: /x, namespace: A_b}", "must be lower-case"),
+        ("image: a", "must hold one key, `k8s`"),
+        ("k8s: [", "is no valid YAML"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ParameterError, match=said):
+        load_profile(write(tmp_path, text))
+
+
+def test_a_missing_profile_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputMissingError, match="cannot be read: No such file"):
+        load_profile(tmp_path / "none.yaml")
