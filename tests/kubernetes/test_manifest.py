@@ -52,6 +52,20 @@ def test_nothing_secret_stands_in_the_settings(job: JobConfig, profile: Profile)
     assert "s3" not in str(application["spec"]["sparkConf"])
 
 
+def test_executors_ask_for_gpus_that_their_tasks_share(job: JobConfig, profile: Profile) -> None:
+    plain = build_application(job, profile, name="one")["spec"]["sparkConf"]
+    assert not [key for key in plain if ".gpu." in key]
+    shared = change(profile, executor={"cores": 3, "gpus": 1})
+    settings = build_application(job, shared, name="one")["spec"]["sparkConf"]
+    assert settings["spark.executor.resource.gpu.amount"] == "1"
+    assert settings["spark.executor.resource.gpu.vendor"] == "nvidia.com"
+    # Three tasks at once, no more than the GPU has shares for.
+    assert 0.33 <= float(settings["spark.task.resource.gpu.amount"]) <= 1 / 3
+    script = Path(__file__).parents[2] / "k8s" / "image" / "gpus.sh"
+    assert settings["spark.executor.resource.gpu.discoveryScript"] == f"/opt/{script.name}"
+    assert script.exists()
+
+
 @pytest.mark.parametrize("role", ["driver", "executor"])
 def test_pods_are_restricted(job: JobConfig, profile: Profile, role: str) -> None:
     pod = build_application(job, profile, name="one")["spec"][role]["template"]["spec"]

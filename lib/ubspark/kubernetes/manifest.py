@@ -157,7 +157,8 @@ def _build_environment(profile: Profile) -> dict[str, str]:
 
 
 def _build_settings(config: JobConfig, profile: Profile) -> dict[str, str]:
-    settings = {**SPARK_SETTINGS, **_CLUSTER_SETTINGS, **_spread(profile.executor)}
+    settings = {**SPARK_SETTINGS, **_CLUSTER_SETTINGS}
+    settings |= _spread(profile.executor) | _request_gpus(profile.executor)
     if profile.event_log:
         settings |= {
             "spark.eventLog.enabled": "true",
@@ -183,6 +184,19 @@ def _spread(executor: ExecutorSize) -> dict[str, str]:
         **_DYNAMIC_SETTINGS,
         "spark.dynamicAllocation.minExecutors": str(executor.instances),
         "spark.dynamicAllocation.maxExecutors": str(executor.max_instances),
+    }
+
+
+def _request_gpus(executor: ExecutorSize) -> dict[str, str]:
+    """Return the settings by which Spark asks Kubernetes for GPUs, and gives them to tasks."""
+    if not executor.gpus:
+        return {}
+    return {
+        "spark.executor.resource.gpu.amount": str(executor.gpus),
+        "spark.executor.resource.gpu.vendor": "nvidia.com",
+        "spark.executor.resource.gpu.discoveryScript": "/opt/gpus.sh",
+        # Rounded down, so that all cores get a share.
+        "spark.task.resource.gpu.amount": f"{int(1000 * executor.gpus / executor.cores) / 1000:g}",
     }
 
 

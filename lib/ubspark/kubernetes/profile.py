@@ -68,6 +68,8 @@ class ExecutorSize(PodSize):
     instances: int = Field(default=2, ge=1)
     #: With it, executors come and go with the work: between ``instances`` and this.
     max_instances: int | None = Field(default=None, ge=1)
+    #: GPUs of each executor, which its tasks share.
+    gpus: int = Field(default=0, ge=0)
 
 
 class Restart(_Section):

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.functions import arrow_udf
 
@@ -24,6 +25,7 @@ from ubspark.timeseries.arrow import (
     to_arrow_columns,
     to_light_curves,
 )
+from ubspark.timeseries.kernels.gpu import use_gpu, validate_gpu
 from ubspark.timeseries.options import PeriodOptions
 from ubspark.timeseries.periods import compute_periods
 from ubspark.timeseries.results import BAND_COLUMNS, LIST_COLUMNS, PERIOD_COLUMNS
@@ -77,6 +79,7 @@ class PeriodTask:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Yield the rows of each cell."""
+        _use_own_gpu(self.options)
         for batch in batches:
             for cell in batch.column(0).to_pylist():
                 rows = self.source.read(
@@ -96,6 +99,15 @@ class PeriodTask:
         self.summary.add(periods, curves, rows[HEALPIX_29.name].to_numpy(), names)
         kept = {name: rows[name] for name in (HEALPIX_29.name, *self.carried)}
         return pa.table(kept | to_arrow_columns(periods))
+
+
+def _use_own_gpu(options: PeriodOptions) -> None:
+    """Compute on the GPU that Spark gave this task, where it gives out any."""
+    context = TaskContext.get()
+    given = context.resources().get("gpu") if context is not None else None
+    if options.device == "gpu" and given is not None:
+        validate_gpu()
+        use_gpu(int(given.addresses[0]))
 
 
 def create_task_frame(spark: SparkSession, n_tasks: int) -> DataFrame:
@@ -151,6 +163,7 @@ def compute_period_frame(
     chosen = options or PeriodOptions()
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        _use_own_gpu(chosen)
         for batch in batches:
             for rows in split_rows(pa.Table.from_batches([batch]), _ROWS_PER_BATCH):
                 found = to_arrow_columns(

@@ -23,7 +23,7 @@ from ubspark.timeseries.kernels.models import (
     compute_power_at,
 )
 
-__all__ = ["iterate_gpu_blocks", "validate_gpu"]
+__all__ = ["iterate_gpu_blocks", "use_gpu", "validate_gpu"]
 
 #: Frequencies of a launch: 18 MB of results.
 _LENGTH = 1 << 20
@@ -45,6 +45,13 @@ def validate_gpu() -> None:
     if missing:
         msg = f"`device` is gpu, but {missing}. Choose cpu, or run where a GPU is."
         raise ParameterError(msg)
+
+
+def use_gpu(number: int) -> None:
+    """Compute on one of several GPUs from now on, in this thread."""
+    import cupy  # type: ignore[import-not-found, unused-ignore]
+
+    cupy.cuda.Device(number).use()
 
 
 def iterate_gpu_blocks(
@@ -107,7 +114,7 @@ def _find_missing() -> str:
 
 @lru_cache(maxsize=1)
 def _compile() -> dict[str, Any]:
-    import cupy
+    import cupy  # type: ignore[import-not-found, unused-ignore]
 
     # Sums in the order written: the same bits for the same object, whatever else runs.
     source = files(__package__).joinpath("scan.cu").read_text()
@@ -117,7 +124,7 @@ def _compile() -> dict[str, Any]:
 
 
 def _send(*columns: Any) -> list[Any]:
-    import cupy
+    import cupy  # type: ignore[import-not-found, unused-ignore]
 
     return [cupy.asarray(np.ascontiguousarray(column)) for column in columns]
 
@@ -132,7 +139,7 @@ def _launch(
     limit: float,
 ) -> tuple[Any, Any, Any]:
     """Return power of *separate* and *shared*, and whether they are too sensitive to rounding."""
-    import cupy
+    import cupy  # type: ignore[import-not-found, unused-ignore]
 
     separate, shared = cupy.empty(length), cupy.empty(length)
     is_unsure = cupy.empty(length, dtype=bool)
