@@ -89,7 +89,7 @@ def draw_recall(found: Evaluation) -> Figure:
     axes.set_yticks(place, found.classes, fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel="share found (95 %)", xlim=(-0.03, 1.03), title="Recall of stars set aside")
-    axes.legend(frameon=False, fontsize=8)
+    canvas.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     axes.grid(visible=True, axis="x", alpha=0.3)
     return canvas
 
@@ -118,6 +118,9 @@ def draw_periods(stars: pd.DataFrame) -> Figure:
     )
     axes.set(xscale="log", yscale="log", xlabel="period found (d)", ylabel="range in V (mag)")
     axes.set_title("Stars set aside, by the class they were given")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
     axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.grid(visible=True, alpha=0.3)
     return canvas
@@ -131,8 +134,8 @@ def fold(stars: pd.DataFrame, folder: Path) -> FoldedCurves:
         best = group[f"p_{name}"].astype(float).idxmax()
         star, epochs = group.loc[best], curves.loc[best]
         period = 10 ** float(star["log10_period"])
-        is_right = "" if star["truth"] == name else f" (published: {star['truth']})"
-        title = f"{name}, p = {star[f'p_{name}']:.2f}{is_right}\nASAS {best}, P = {period:.4g} d"
+        title = f"{name}, p = {star[f'p_{name}']:.2f}\nASAS {best}, P = {period:.4g} d"
+        title += "" if star["truth"] == name else f"\npublished: {star['truth']}"
         y = np.asarray(epochs["mag"])
         panels[title] = (Curve("V", np.asarray(epochs["hjd"]) / period % 1.0, y),)
     return FoldedCurves("The surest star of each class", "V (mag)", panels, is_magnitude=True)
