@@ -103,15 +103,16 @@ class ParquetSink:
             digest of nothing.
         """
         waiting: list[pa.Table] = []
-        wrote = False
+        wrote, n_bytes = False, 0
         for batch in batches:
             rows = pa.table(batch) if isinstance(batch, pa.RecordBatch) else batch
             if rows.num_rows == 0:
                 continue
             waiting.append(self._conform(rows))
-            if sum(table.nbytes for table in waiting) >= self.file_bytes:
+            n_bytes += waiting[-1].nbytes
+            if n_bytes >= self.file_bytes:
                 yield self._write_file(pa.concat_tables(waiting))
-                waiting, wrote = [], True
+                waiting, wrote, n_bytes = [], True, 0
         if waiting:
             yield self._write_file(pa.concat_tables(waiting))
         elif not wrote:
