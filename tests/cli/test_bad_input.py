@@ -86,7 +86,11 @@ def stars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Home) -> Path:
         ("params.epoch=57388", USAGE, "must be a Julian year .*, got 57388."),
         ("params.epoch=.nan", USAGE, "must be a Julian year .*, got nan."),
         ("params.epoch=J2016", USAGE, "must be a Julian year .*, got 'J2016'."),
-        ("outputs.matches.mode=replace", USAGE, "'error', 'append' or 'overwrite', got 'replace'."),
+        (
+            "outputs.matches.mode=replace",
+            USAGE,
+            "'append', 'overwrite' or 'update', got 'replace'.",
+        ),
         ("outputs.matches.table=", USAGE, "`outputs.matches.table` is missing; it names the table"),
         ("outputs.matches.table=x@v3", USAGE, "must not name a version, got x@v3."),
         ("outputs.matches.table=gaia_dr3", USAGE, "is the table that the job reads"),

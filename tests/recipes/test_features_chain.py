@@ -234,7 +234,9 @@ def read_features(home: Home) -> pa.Table:
     return found.sort_by("objectId")
 
 
-def test_the_model_is_registered_with_signature_and_inputs(home: Home) -> None:
+def test_the_model_is_registered_with_signature_and_inputs(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = open_registry(home)
     version = client.get_model_version_by_alias("model", "champion")
     model = load_model(home.path / "model")
@@ -246,16 +248,20 @@ def test_the_model_is_registered_with_signature_and_inputs(home: Home) -> None:
     features = open_table(str(Path(home.warehouse) / "features"))
     assert logged.params["input.features"] == f"{features.uri}@v0"
     assert logged.params["table_id.features"] == features.table_id
-    mlflow.set_tracking_uri(home.tracking_uri)
+    # For this test alone: MLflow itself would set it for the whole process.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", home.tracking_uri)
     signature = mlflow.models.get_model_info("models:/model@champion").signature
     assert signature.inputs.input_names() == list(model.card.columns)
     assert {str(kind) for kind in signature.inputs.input_types()} == {"DataType.double"}
     assert signature.outputs.input_names() == ["label", "p_outburst", "p_quiet", "p_sine"]
 
 
-def test_mlflow_scores_as_classify_does(home: Home, spark: SparkSession) -> None:
+def test_mlflow_scores_as_classify_does(
+    home: Home, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By address the job uses the same model, and its commit names the version."""
-    mlflow.set_tracking_uri(home.tracking_uri)
+    # For this test alone: MLflow itself would set it for the whole process.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", home.tracking_uri)
     features = read_features(home)
     found = mlflow.pyfunc.load_model("models:/model@champion").predict(features.to_pandas())
     config = configure_classify(home, "by_alias", model="models:/model@champion")

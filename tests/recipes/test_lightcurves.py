@@ -435,7 +435,7 @@ class TestNights:
 
         def write_late(*args: Any) -> Any:
             written = write_output(*args)
-            spark.sql(f"ALTER TABLE delta.`{place}` SET TBLPROPERTIES ('owner' = 'ana')")
+            spark.sql(f"ALTER TABLE delta.`{place}` SET TBLPROPERTIES ('checked_by' = 'ana')")
             return written
 
         monkeypatch.setattr("ubspark.runtime.run_job.write_output", write_late)
