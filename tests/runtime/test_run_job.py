@@ -130,7 +130,7 @@ def test_log_tells_the_run(
     assert f"Run {outcome.record.run_id} of the job crossmatch" in text
     assert f"Spark {spark.version} on local[2]." in text
     assert re.search(r"Input left: .*/stars@v0", text)
-    assert re.search(r"Counts: seconds .* cells 4, tasks \d", text)
+    assert re.search(r"Counts: .*\bseconds .* cells 4, tasks \d", text)
     for step in ("Spark is there", "Prepared", "Written matches", "Committed matches"):
         assert re.search(rf"{step} after \d+\.\d s\.", text), step
 
