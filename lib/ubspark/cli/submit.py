@@ -35,7 +35,8 @@ def main(job: str) -> None:
             raise ParameterError(msg)
         asked = read_job(text, settings or ()) if text else load_job(config or "", settings or ())
         if asked.job != job:
-            msg = f"`{config or '--job'}` is of the job {asked.job}, not {job}."
+            given = f"`{config}` is a file" if config else "`--job` is"
+            msg = f"{given} of the job {asked.job}, not {job}."
             raise ParameterError(msg)
         run_and_print(asked, force=force, json=json)
 
