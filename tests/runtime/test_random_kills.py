@@ -44,7 +44,7 @@ JOBS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str, str]] = {
     "crossmatch": ("crossmatch", _MATCH, _RADIUS, "matches", "error"),
     "append": ("crossmatch", _MATCH, _RADIUS, "matches", "append"),
     "overwrite": ("crossmatch", _MATCH, _RADIUS, "matches", "overwrite"),
-    "neighbors": ("neighbors", {"table": {"table": "stars"}}, {"radius": "3 deg"}, "neighbors", ""),
+    "neighbors": ("neighbors", {"table": {"table": "stars"}}, {"radius": "1 deg"}, "neighbors", ""),
     "multimatch": (
         "multimatch",
         {"anchor": {"table": "stars"}, "moved": {"table": "moved"}},
