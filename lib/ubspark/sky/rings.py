@@ -220,11 +220,17 @@ def _grow(pixels: IntArray, order: int, reach: float) -> IntArray:
         if is_run:
             # Most neighbours lie in the run itself: they go before the sorting.
             is_new &= (found < pixels[0]) | (found > pixels[-1])
-        frontier = np.setdiff1d(np.unique(found[is_new]), grown, assume_unique=True)
+        frontier = np.setdiff1d(_sort_unique(found[is_new]), grown, assume_unique=True)
         if frontier.size == 0:
             break
-        grown = np.union1d(grown, frontier)
+        grown = np.sort(np.concatenate([grown, frontier]))
     return grown
+
+
+def _sort_unique(values: IntArray) -> IntArray:
+    """Return the different values, sorted; `numpy.unique` hashes them, which takes longer."""
+    values = np.sort(values)
+    return values[np.diff(values, prepend=-1) > 0]
 
 
 def _to_ranges(pixels: IntArray, order: int) -> IntArray:
