@@ -182,12 +182,15 @@ def test_cuts_fall_where_files_begin() -> None:
     assert set(found.cells[:, 0].tolist()) <= set(left.low.tolist())
 
 
-def test_cells_bound_the_rows_of_a_task_without_being_asked() -> None:
+def test_cells_bound_rows_and_tasks_hold_several_without_being_asked() -> None:
+    """A hundred million rows."""
     found = plan(make_even(1000), make_even(1000), parallelism=4)
     work = found.n_left + found.n_right
     assert len(work) >= 100
     assert work.max() < 1.6e6
-    assert found.n_tasks >= 100
+    # Rounded up to what runs at once.
+    assert found.n_tasks == 28
+    assert np.add.reduceat(work, found.tasks[:-1]).max() < 5e6
 
 
 def test_little_work_is_not_cut() -> None:

@@ -1,5 +1,7 @@
 """HEALPix indices and ranges."""
 
+import random
+
 import healpy
 import numpy as np
 import pytest
@@ -150,3 +152,17 @@ def test_touching_ranges_are_searched_too() -> None:
     ranges = np.array([[0, 5], [5, 9]])
     assert find_in_ranges([-1, 0, 4, 5, 8, 9], ranges).tolist() == [False] + [True] * 4 + [False]
     assert find_in_ranges([1, 2], np.empty((0, 2), dtype=np.int64)).tolist() == [False, False]
+
+
+@given(
+    st.lists(st.integers(-1, 60), max_size=40),
+    st.lists(st.integers(0, 60), max_size=12, unique=True),
+    st.randoms(use_true_random=False),
+)
+def test_values_are_found_in_ranges_in_any_order(
+    values: list[int], edges: list[int], dice: random.Random
+) -> None:
+    ranges = np.array(sorted(edges)[: len(edges) // 2 * 2], dtype=np.int64).reshape(-1, 2)
+    for given_order in (sorted(values), dice.sample(values, len(values))):
+        wanted = [any(low <= value < high for low, high in ranges) for value in given_order]
+        assert find_in_ranges(given_order, ranges).tolist() == wanted

@@ -10,12 +10,12 @@ from mpmath import mp  # type: ignore[import-untyped]  # it has no stubs
 
 from ubspark.errors import ParameterError
 from ubspark.sky import (
-    compute_position_angle_deg,
     compute_separation_arcsec,
     is_usable_position,
     to_ra_dec,
     to_unit_vectors,
 )
+from ubspark.sky.offsets import compute_position_angle_deg
 from ubspark.sky.vectors import FloatArray
 
 SPECIAL = [

@@ -136,6 +136,7 @@ class ParquetSink:
         filesystem, folder = open_filesystem(self.folder)
         name = f"part-{uuid.uuid4()}.zstd.parquet"
         with_nan = {field.name for field in self.schema if _holds_nan(rows[field.name])}
+        made: list[pq.FileMetaData] = []
         with filesystem.open_output_stream(f"{folder}/{name}") as stream:
             pq.write_table(
                 rows,
@@ -146,9 +147,10 @@ class ParquetSink:
                 write_statistics=[f.name for f in self.schema if f.name not in with_nan],
                 # It prunes by dictionaries too, and there takes -0.0 and 0.0 for two numbers.
                 use_dictionary=[path for f in rows.schema for path in _find_coded(rows, f)],
+                metadata_collector=made,
             )
             n_bytes = stream.tell()
-        stats = json.dumps(_compute_stats(rows, with_nan), ensure_ascii=False)
+        stats = json.dumps(_compute_stats(rows, with_nan, made[0]), ensure_ascii=False)
         return WrittenFile(name, n_bytes, rows.num_rows, stats), compute_digest(rows)
 
 
@@ -180,11 +182,12 @@ def _walk(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
         yield path, kind
 
 
-def _compute_stats(rows: pa.Table, with_nan: set[str]) -> dict[str, Any]:
+def _compute_stats(rows: pa.Table, with_nan: set[str], made: pq.FileMetaData) -> dict[str, Any]:
     """Return Delta's statistics of a file: rows, minima, maxima and nulls of flat columns."""
     low: dict[str, Any] = {}
     high: dict[str, Any] = {}
     nulls: dict[str, int] = {}
+    places = {made.schema.column(i).path: i for i in range(made.num_columns)}
     for field in rows.schema:
         if pa.types.is_nested(field.type):
             continue
@@ -192,18 +195,28 @@ def _compute_stats(rows: pa.Table, with_nan: set[str]) -> dict[str, Any]:
         nulls[field.name] = column.null_count
         if field.name in with_nan or column.null_count == rows.num_rows:
             continue
-        bounds = _compute_bounds(column)
+        kind = field.type
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            bounds = _read_bounds(made, places[field.name])
+        else:
+            bounds = _compute_bounds(column)
         if bounds is not None:
             low[field.name], high[field.name] = bounds
     return {"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls}
 
 
+def _read_bounds(made: pq.FileMetaData, place: int) -> tuple[float, float] | None:
+    """Return the bounds of a column of numbers from those of its row groups."""
+    groups = (made.row_group(i).column(place).statistics for i in range(made.num_row_groups))
+    stated = [(group.min, group.max) for group in groups if group.has_min_max]
+    low, high = min(low for low, _ in stated), max(high for _, high in stated)
+    # JSON does not know infinity.
+    return (low, high) if abs(low) != float("inf") != abs(high) else None
+
+
 def _compute_bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
     """Return the bounds of a column in JSON, or None where JSON or Delta cannot hold them."""
     kind = column.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        low, high = pc.min_max(column).as_py().values()
-        return (low, high) if abs(low) != float("inf") != abs(high) else None
     if pa.types.is_string(kind):
         low, high = pc.min_max(column).as_py().values()
         return low[:_MAX_TEXT], _bound_text(high)

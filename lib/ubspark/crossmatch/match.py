@@ -12,7 +12,7 @@ from ubspark.crossmatch.field import Field, Rows, Side, read_field
 from ubspark.crossmatch.kernels.pairs import count_pairs
 from ubspark.crossmatch.options import MatchOptions
 from ubspark.crossmatch.rows import join_rows, list_left_rows
-from ubspark.sky.vectors import compute_position_angle_deg
+from ubspark.sky.offsets import compute_offsets
 
 __all__ = ["Match", "MatchedCell", "Side"]
 
@@ -119,18 +119,18 @@ class Match:
         is_own, is_matched = field.left.is_own, _mark(field.left, chosen.left)
         is_taken = _mark(field.right, chosen.right)
         own = chosen.select(is_own[chosen.left])
-        angle = compute_position_angle_deg(
-            field.left.vectors[own.left], field.right.vectors[own.right]
+        offsets = compute_offsets(
+            field.left.vectors, field.right.vectors, own.left, own.right, own.dist_arcsec
         )
         if self.options.has_pairs:
             keeps_left, keeps_right = self.options.keeps_all_left, self.options.keeps_right
             alone_left = np.flatnonzero(is_own & ~is_matched & keeps_left)
             alone_right = np.flatnonzero(field.right.is_own & ~is_taken & keeps_right)
-            rows = join_rows(field, self.left, self.right, own, angle, alone_left, alone_right)
+            angle_deg = offsets.position_angle_deg
+            rows = join_rows(field, self.left, self.right, own, angle_deg, alone_left, alone_right)
         else:
             wanted = is_matched if self.options.how == "semi" else ~is_matched
             rows = list_left_rows(field, self.left, own, np.flatnonzero(is_own & wanted))
-        turn = np.radians(np.nan_to_num(angle))
         chance_arcsec, n_shifted_matched = find_chance(field, self.options)
         return MatchedCell(
             rows=rows,
@@ -138,8 +138,8 @@ class Match:
             is_matched=is_matched[is_own],
             n_right=field.right.table.num_rows,
             dist_arcsec=own.dist_arcsec,
-            east_arcsec=own.dist_arcsec * np.sin(turn),
-            north_arcsec=own.dist_arcsec * np.cos(turn),
+            east_arcsec=offsets.east_arcsec,
+            north_arcsec=offsets.north_arcsec,
             n_shifted=len(field.shifted),
             n_shifted_matched=n_shifted_matched,
             chance_arcsec=chance_arcsec,

@@ -25,7 +25,9 @@ _END = 12 * 4**HEALPIX_ORDER
 #: Rows of both sides that one cell should hold: bounds the memory of a task.
 _ROWS_PER_CELL = 1_000_000
 #: Below this many rows a task is not worth its start.
-_ROWS_PER_TASK = 100_000
+_LEAST_ROWS_PER_TASK = 100_000
+#: Rows whose seconds of work make the start of a task cheap; several cells, one after another.
+_ROWS_PER_TASK = 4_000_000
 #: A cut moves to the beginning of a file where that shifts at most this share of a cell's work.
 _SNAP = 0.25
 
@@ -142,7 +144,7 @@ def plan_cells(
     total = float(work[-1])
     wanted = n_cells or max(parallelism, int(np.ceil(total / _ROWS_PER_CELL)))
     if n_cells is None:
-        wanted = max(1, min(wanted, int(total // _ROWS_PER_TASK) or 1))
+        wanted = max(1, min(wanted, int(total // _LEAST_ROWS_PER_TASK) or 1))
     cuts = _cut(edges, work, np.unique(low), wanted)
     cells = np.stack([cuts[:-1], cuts[1:]], axis=1)
     cells = cells[_holds_rows(cells, low, high)]
@@ -263,7 +265,8 @@ def _holds_rows(cells: IntArray, low: IntArray, high: IntArray) -> NDArray[np.bo
 def _batch(work: FloatArray, parallelism: int) -> IntArray:
     """Return the offsets of consecutive cells that make up the tasks."""
     n_cells = len(work)
-    n_tasks = min(n_cells, max(parallelism, int(np.ceil(work.sum() / _ROWS_PER_TASK))))
+    rounds = max(1, int(np.ceil(work.sum() / (_ROWS_PER_TASK * parallelism))))
+    n_tasks = min(n_cells, rounds * parallelism)
     if n_tasks == 0:
         return np.zeros(1, dtype=np.int64)
     # One row more per cell, so that cells thought empty are spread too.

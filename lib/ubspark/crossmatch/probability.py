@@ -7,7 +7,8 @@ from ubspark.crossmatch.field import Field
 from ubspark.crossmatch.kernels.pairs import Pairs, count_pairs
 from ubspark.crossmatch.kernels.probability import MatchProbability, compute_match_probability
 from ubspark.crossmatch.options import MatchOptions, PositionColumns
-from ubspark.sky.vectors import ARCSEC_PER_RADIAN, FloatArray, compute_position_angle_deg
+from ubspark.sky.offsets import compute_offsets
+from ubspark.sky.vectors import ARCSEC_PER_RADIAN, FloatArray
 
 __all__ = ["judge_pairs"]
 
@@ -29,12 +30,8 @@ def judge_pairs(
     """
     if options.probability is None:
         raise AssertionError
-    angle = np.radians(
-        np.nan_to_num(
-            compute_position_angle_deg(
-                here.left.vectors[pairs.left], here.right.vectors[pairs.right]
-            )
-        )
+    offsets = compute_offsets(
+        here.left.vectors, here.right.vectors, pairs.left, pairs.right, pairs.dist_arcsec
     )
     given = options.probability
     covariance = (
@@ -45,8 +42,8 @@ def judge_pairs(
     )
     return compute_match_probability(
         pairs.left,
-        pairs.dist_arcsec * np.sin(angle),
-        pairs.dist_arcsec * np.cos(angle),
+        offsets.east_arcsec,
+        offsets.north_arcsec,
         covariance,
         _compute_density(here, options.radius_arcsec, given.density_radius_arcsec)[pairs.left],
         prior=given.prior,

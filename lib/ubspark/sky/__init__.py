@@ -19,6 +19,7 @@ from ubspark.sky.motion import (
     compute_motion_bound_arcsec,
     propagate,
 )
+from ubspark.sky.offsets import compute_position_angle_deg
 from ubspark.sky.regions import REGION_FORMS, Region, parse_region
 from ubspark.sky.rings import (
     MAX_RING_RADIUS_ARCSEC,
@@ -33,7 +34,6 @@ from ubspark.sky.vectors import (
     FloatArray,
     IntArray,
     compute_chord_squared,
-    compute_position_angle_deg,
     compute_separation_arcsec,
     is_usable_position,
     to_arcsec,

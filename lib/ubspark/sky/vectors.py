@@ -12,12 +12,12 @@ __all__ = [
     "FloatArray",
     "IntArray",
     "compute_chord_squared",
-    "compute_position_angle_deg",
     "compute_separation_arcsec",
     "is_usable_position",
     "to_arcsec",
     "to_float_columns",
     "to_ra_dec",
+    "to_turn",
     "to_unit_vectors",
 ]
 
@@ -117,7 +117,7 @@ def to_ra_dec(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
         ``ra`` is 0 at the poles.
     """
     x, y, z = np.ascontiguousarray(vectors.T, dtype=np.float64)
-    return _to_turn(np.arctan2(y, x)), np.arctan2(z, np.sqrt(x * x + y * y)) / _RADIAN_PER_DEGREE
+    return to_turn(np.arctan2(y, x)), np.arctan2(z, np.sqrt(x * x + y * y)) / _RADIAN_PER_DEGREE
 
 
 def is_usable_position(ra: ArrayLike, dec: ArrayLike) -> BoolArray:
@@ -207,40 +207,7 @@ def compute_separation_arcsec(a: FloatArray, b: FloatArray) -> FloatArray:
     return separation
 
 
-def compute_position_angle_deg(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Return the position angles from a to b, east of north.
-
-    At a pole, where every direction is north or south, the angle is counted as if the ra of
-    ``a`` were 0: from the North Pole towards ra L it is 180 - L, from the South Pole L.
-
-    Parameters
-    ----------
-    a, b
-        Unit vectors, shape (n, 3) or (3,).
-
-    Returns
-    -------
-    FloatArray
-        Shape (n,), degrees, in [0, 360); NaN where the separation is 0 or a part is NaN.
-
-    Notes
-    -----
-    atan2 of the parts of b - a to the east and to the north of a. Its error is that of the
-    positions, some 2e-10 arcsec, over the separation.
-    """
-    x, y, z = np.moveaxis(np.asarray(a, dtype=np.float64), -1, 0)
-    rho = np.sqrt(x * x + y * y)
-    is_pole = rho == 0.0
-    rho_or_one = np.where(is_pole, 1.0, rho)
-    unit_x, unit_y = np.where(is_pole, 1.0, x / rho_or_one), y / rho_or_one
-    step = np.subtract(b, a, dtype=np.float64)
-    east = unit_x * step[..., 1] - unit_y * step[..., 0]
-    north = rho * step[..., 2] - z * (unit_x * step[..., 0] + unit_y * step[..., 1])
-    angle = _to_turn(np.arctan2(east, north))
-    return np.where(np.any(step != 0.0, axis=-1), angle, np.nan)
-
-
-def _to_turn(angle_rad: FloatArray) -> FloatArray:
+def to_turn(angle_rad: FloatArray) -> FloatArray:
     """Turn angles in [-pi, pi] into degrees in [0, 360)."""
     angle = angle_rad / _RADIAN_PER_DEGREE
     angle = np.where(angle < 0.0, angle + 360.0, angle)

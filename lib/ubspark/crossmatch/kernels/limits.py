@@ -5,7 +5,8 @@ from typing import Literal
 import numpy as np
 
 from ubspark.crossmatch.kernels.pairs import Pairs
-from ubspark.sky.vectors import FloatArray, compute_position_angle_deg
+from ubspark.sky.offsets import compute_offsets
+from ubspark.sky.vectors import FloatArray
 
 __all__ = ["Combine", "combine_radii", "compute_normalised_separation"]
 
@@ -61,12 +62,9 @@ def compute_normalised_separation(
     FloatArray
         Shape (k,); infinite where both rows have no error and lie apart, 0 where they coincide.
     """
-    angle = np.radians(
-        np.nan_to_num(
-            compute_position_angle_deg(left_vectors[pairs.left], right_vectors[pairs.right])
-        )
+    _, east, north = compute_offsets(
+        left_vectors, right_vectors, pairs.left, pairs.right, pairs.dist_arcsec
     )
-    east, north = pairs.dist_arcsec * np.sin(angle), pairs.dist_arcsec * np.cos(angle)
     total = (
         np.nan_to_num(left_covariance)[pairs.left] + np.nan_to_num(right_covariance)[pairs.right]
     )

@@ -1,0 +1,115 @@
+"""In which direction, and how far along it, one position lies from another."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike
+
+from ubspark.sky.vectors import BoolArray, FloatArray, IntArray, to_turn
+
+__all__ = ["Offsets", "compute_offsets", "compute_position_angle_deg"]
+
+
+class Offsets(NamedTuple):
+    """From the first position of each pair to the second, in the plane that touches the first."""
+
+    position_angle_deg: FloatArray
+    """East of north, shape (k,), in [0, 360); NaN where the two are one."""
+    east_arcsec: FloatArray
+    """Part of the separation to the east, shape (k,); 0 where the two are one."""
+    north_arcsec: FloatArray
+    """Part of the separation to the north, shape (k,)."""
+
+
+def compute_offsets(
+    a: FloatArray, b: FloatArray, rows_a: IntArray, rows_b: IntArray, dist_arcsec: FloatArray
+) -> Offsets:
+    """Return the offsets of pairs of rows; the poles as in `compute_position_angle_deg`.
+
+    Parameters
+    ----------
+    a, b
+        Unit vectors, shape (n, 3) and (m, 3).
+    rows_a, rows_b
+        The rows of each pair, shape (k,).
+    dist_arcsec
+        Their separations, shape (k,): how long the offsets are.
+    """
+    east, north, is_apart = _measure(a, b, rows_a, rows_b)
+    angle = np.where(is_apart, to_turn(np.arctan2(east, north)), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = dist_arcsec / np.sqrt(east * east + north * north)
+    scale[~is_apart] = 0.0
+    return Offsets(angle, east * scale, north * scale)
+
+
+def compute_position_angle_deg(a: ArrayLike, b: ArrayLike) -> FloatArray:
+    """Return the position angles from a to b, east of north.
+
+    At a pole, where every direction is north or south, the angle is counted as if the ra of
+    ``a`` were 0: from the North Pole towards ra L it is 180 - L, from the South Pole L.
+
+    Parameters
+    ----------
+    a, b
+        Unit vectors, shape (n, 3) or (3,).
+
+    Returns
+    -------
+    FloatArray
+        Shape (n,), degrees, in [0, 360); NaN where the separation is 0 or a part is NaN.
+
+    Notes
+    -----
+    atan2 of the parts of b - a to the east and to the north of a. Its error is that of the
+    positions, some 2e-10 arcsec, over the separation.
+    """
+    first, second = np.broadcast_arrays(
+        np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    )
+    rows = np.arange(first.size // 3)
+    pair = (np.ascontiguousarray(side.reshape(-1, 3)) for side in (first, second))
+    east, north, is_apart = _measure(*pair, rows, rows)
+    angle = np.where(is_apart, to_turn(np.arctan2(east, north)), np.nan)
+    return angle.reshape(first.shape[:-1])
+
+
+def _measure(
+    a: FloatArray, b: FloatArray, rows_a: IntArray, rows_b: IntArray
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Return the parts of b - a to the east and to the north of a, and whether there are any."""
+    east, north = np.empty(len(rows_a)), np.empty(len(rows_a))
+    is_apart = np.empty(len(rows_a), dtype=np.bool_)
+    _fill_offsets(
+        np.ascontiguousarray(a), np.ascontiguousarray(b), rows_a, rows_b, east, north, is_apart
+    )
+    return east, north, is_apart
+
+
+@njit(  # type: ignore[untyped-decorator]  # numba has no stubs
+    "void(float64[:, ::1], float64[:, ::1], int64[:], int64[:], float64[::1], float64[::1], "
+    "boolean[::1])",
+    cache=True,
+    nogil=True,
+    error_model="numpy",
+)
+def _fill_offsets(
+    a: FloatArray,
+    b: FloatArray,
+    rows_a: IntArray,
+    rows_b: IntArray,
+    east: FloatArray,
+    north: FloatArray,
+    is_apart: BoolArray,
+) -> None:
+    """Fill what `_measure` returns, without a copy of the vectors of the pairs."""
+    for i in range(rows_a.shape[0]):
+        here, there = a[rows_a[i]], b[rows_b[i]]
+        x, y, z = here[0], here[1], here[2]
+        step_x, step_y, step_z = there[0] - x, there[1] - y, there[2] - z
+        rho = np.sqrt(x * x + y * y)
+        unit_x, unit_y = (1.0, 0.0) if rho == 0.0 else (x / rho, y / rho)
+        east[i] = unit_x * step_y - unit_y * step_x
+        north[i] = rho * step_z - z * (unit_x * step_x + unit_y * step_y)
+        is_apart[i] = step_x != 0.0 or step_y != 0.0 or step_z != 0.0
