@@ -38,7 +38,8 @@ def test_a_setting_wins(tmp_path: Path) -> None:
         ("k8s: {image: a, home: /x, driver: {memory: 4Gi}}", "must be a size such as `4g`"),
         ("k8s: {image: a, home: /x, namespace: A_b}", "must be lower-case"),
         ("image: a", "must hold one key, `k8s`"),
-        ("k8s: [", "is no valid YAML"),
+        ("k8s: [", "is no valid YAML at line 1"),
+        ("k8s:\n  image: a\n  image: b\n", "is no valid YAML at line 3: the key `image` stands"),
     ],
 )
 def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:

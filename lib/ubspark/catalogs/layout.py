@@ -20,7 +20,14 @@ from ubspark.columns import HEALPIX_29
 from ubspark.sky.cover import meets_ranges
 from ubspark.sky.healpix import find_in_ranges
 
-__all__ = ["FileLayout", "conform", "may_hold", "open_filesystem"]
+__all__ = [
+    "FileLayout",
+    "conform",
+    "join_sorted",
+    "may_hold",
+    "open_filesystem",
+    "read_inside",
+]
 
 IntArray = NDArray[np.int64]
 #: Lowest and highest value, both inclusive, by column.

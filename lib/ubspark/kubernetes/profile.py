@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ubspark.errors import InputMissingError, ParameterError
+from ubspark.errors import ParameterError
 from ubspark.runtime.config import Text, merge, parse_setting, validate_model
+from ubspark.runtime.yaml_text import parse_yaml, read_text
 
 __all__ = ["PodSize", "Profile", "Restart", "Volume", "load_profile"]
 
@@ -137,17 +137,10 @@ def load_profile(path: str | Path, settings: Iterable[str] = ()) -> Profile:
     ParameterError
         If it is no YAML, or a key or value is wrong.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        msg = f"The profile `{path}` cannot be read: {error.strerror}."
-        raise InputMissingError(msg) from error
-    except yaml.YAMLError as error:
-        first = str(error).partition("\n")[0].rstrip(".")
-        msg = f"The profile `{path}` is no valid YAML: {first}."
-        raise ParameterError(msg) from error
+    name = f"profile `{path}`"
+    content = parse_yaml(read_text(path, name), name)
     if not isinstance(content, dict) or set(content) != {"k8s"}:
-        msg = f"The profile `{path}` must hold one key, `k8s`, with `image` and `home` in it."
+        msg = f"The {name} must hold one key, `k8s`, with `image` and `home` in it."
         raise ParameterError(msg)
     for setting in settings:
         merge(content, parse_setting(setting))

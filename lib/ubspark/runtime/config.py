@@ -17,7 +17,8 @@ from pydantic import (
     ValidationError,
 )
 
-from ubspark.errors import InputMissingError, ParameterError
+from ubspark.errors import ParameterError
+from ubspark.runtime.yaml_text import parse_yaml, read_text
 
 __all__ = [
     "InputConfig",
@@ -169,43 +170,17 @@ def load_job(path: str | Path, settings: Iterable[str] = ()) -> JobConfig:
     ParameterError
         If it is no YAML, or a key or value is wrong.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        msg = f"The job file `{path}` cannot be read: {error.strerror}."
-        raise InputMissingError(msg) from error
-    except UnicodeDecodeError as error:
-        msg = f"The job file `{path}` is no UTF-8 text: {error.reason} at byte {error.start}."
-        raise ParameterError(msg) from error
-    return read_job(text, settings, name=f"job file `{path}`")
+    name = f"job file `{path}`"
+    return read_job(read_text(path, name), settings, name=name)
 
 
 def read_job(text: str, settings: Iterable[str] = (), *, name: str = "job") -> JobConfig:
     """Read the text of a job file, which messages call by a name; see `load_job`."""
-    try:
-        content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        msg = f"The {name} is no valid YAML{where}: {getattr(error, 'problem', error)}."
-        raise ParameterError(msg) from error
+    content = parse_yaml(text, name)
     if not isinstance(content, dict):
         msg = f"The {name} must hold keys such as `job`, `inputs` and `outputs`."
         raise ParameterError(msg)
     return parse_job(content, settings)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping; YAML would keep the last one silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                problem = f"the key `{key.value}` stands twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
 
 
 def parse_job(content: Mapping[str, Any], settings: Iterable[str] = ()) -> JobConfig:

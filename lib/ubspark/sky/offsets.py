@@ -69,8 +69,7 @@ def compute_position_angle_deg(a: ArrayLike, b: ArrayLike) -> FloatArray:
         np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     )
     rows = np.arange(first.size // 3)
-    pair = (np.ascontiguousarray(side.reshape(-1, 3)) for side in (first, second))
-    east, north, is_apart = _measure(*pair, rows, rows)
+    east, north, is_apart = _measure(first.reshape(-1, 3), second.reshape(-1, 3), rows, rows)
     angle = np.where(is_apart, to_turn(np.arctan2(east, north)), np.nan)
     return angle.reshape(first.shape[:-1])
 

@@ -11,13 +11,13 @@ import pyarrow as pa
 import yaml
 from astropy import units as u
 
+from ubspark.catalogs.schema import TableColumn
 from ubspark.catalogs.sources.base import SourceColumn
 from ubspark.columns import HEALPIX_29
 from ubspark.errors import InputMissingError, ParameterError, SourceError
 
 __all__ = [
     "Conformance",
-    "ModelColumn",
     "ModelTable",
     "compare_columns",
     "describe_columns",
@@ -44,24 +44,12 @@ _SHOWN = 6
 
 
 @dataclass(frozen=True)
-class ModelColumn:
-    """A column as the survey describes it."""
-
-    name: str
-    type: pa.DataType
-    nullable: bool = True
-    unit: str | None = None
-    ucd: str | None = None
-    description: str | None = None
-
-
-@dataclass(frozen=True)
 class ModelTable:
     """A table as the survey describes it."""
 
     #: Such as ``DiaObject of dp1 1.3.1``.
     title: str
-    columns: tuple[ModelColumn, ...]
+    columns: tuple[TableColumn, ...]
     #: SHA-256 of the file.
     sha256: str
 
@@ -213,7 +201,7 @@ def describe_columns(
     return tuple(described)
 
 
-def _read_column(entry: Mapping[str, Any], path: str) -> ModelColumn:
+def _read_column(entry: Mapping[str, Any], path: str) -> TableColumn:
     try:
         kind = _TYPES[str(entry["datatype"])]
         name = str(entry["name"])
@@ -223,7 +211,7 @@ def _read_column(entry: Mapping[str, Any], path: str) -> ModelColumn:
     unit = entry.get("ivoa:unit") or entry.get("fits:tunit")
     text = " ".join(str(entry.get("description") or "").split())
     ucd = entry.get("ivoa:ucd")
-    return ModelColumn(
+    return TableColumn(
         name, kind, entry.get("nullable") is not False, unit, ucd and str(ucd), text or None
     )
 
