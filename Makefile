@@ -8,7 +8,7 @@ IMAGE ?= localhost/ubspark:dev
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-lsdb peer-acid peer-rocrate image k8s-jobs test-k8s test-operator
+.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch bench-crossmatch-cost clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-lsdb peer-acid peer-rocrate image k8s-jobs test-k8s test-operator
 
 help:  ## Show the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -85,6 +85,9 @@ bench-digest: setup  ## Time the content digest beside SHA-256.
 bench-crossmatch: setup .peers/lsdb/.ready .peers/acid/.ready  ## Time the match beside LSDB and ACID.
 	$(BIN)/python benchmarks/bench_crossmatch.py --rows 4000000
 	$(BIN)/python benchmarks/bench_crossmatch.py --rows 20000000 --repeat 1
+
+bench-crossmatch-cost: setup  ## Print what a row costs the match from 5 to 50 million rows.
+	$(BIN)/python benchmarks/crossmatch_cost.py
 
 bench-gpu: setup  ## Time the scan of periodograms on a GPU beside one core.
 	$(BIN)/python benchmarks/bench_gpu.py
