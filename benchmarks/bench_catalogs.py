@@ -5,7 +5,7 @@ files. Writing: unsorted Parquet files to HATS, by ingest and export, beside hat
 catalog to another by export, beside LSDB's ``write_catalog``. At the same codec and level, and at
 the defaults of each. Ours has as many tasks at a time as the peers have workers; the start of
 Spark, Dask and Python is not counted. The peers run by the Python that ``UBSPARK_PEER`` names, by
-default ``.peers/hats``.
+default ``.peers/lsdb``.
 """
 
 import json
@@ -133,7 +133,7 @@ def export(home: Home, spark: SparkSession, table: str, to: Path, level: int) ->
 
 
 def ask_peer(request: dict[str, Any]) -> dict[str, float]:
-    python = os.environ.get("UBSPARK_PEER", str(ROOT / ".peers" / "hats" / "bin" / "python"))
+    python = os.environ.get("UBSPARK_PEER", str(ROOT / ".peers" / "lsdb" / "bin" / "python"))
     with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
         # Dask's workers import the script again.
         script.write(PEER)

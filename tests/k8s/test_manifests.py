@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,8 @@ _OVERLAYS = {
     "tenants/lmc": "ubspark-lmc",
 }
 _APPLICATIONS = "sparkapplications.sparkoperator.k8s.io"
+_ESTABLISHED = ("wait", "--for=condition=Established", "--timeout=30s", "crd", _APPLICATIONS)
+_PATIENCE_S = 60
 
 
 def call(*words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -40,8 +43,11 @@ def schemas() -> None:
     if not folder:
         pytest.skip("the cluster has no SparkApplication, and UBSPARK_K8S_CRDS names no schemas")
     assert call("apply", "--server-side", "-f", folder).returncode == 0
-    wait = ("wait", "--for=condition=Established", "--timeout=60s", "crd", _APPLICATIONS)
-    assert call(*wait).returncode == 0
+    # Right after `apply` there are no conditions yet, which `kubectl wait` takes for a mistake.
+    end = time.monotonic() + _PATIENCE_S
+    while call(*_ESTABLISHED).returncode:
+        assert time.monotonic() < end, call(*_ESTABLISHED).stderr
+        time.sleep(1)
 
 
 @pytest.fixture(params=_OVERLAYS)

@@ -18,6 +18,7 @@ from ubspark.kubernetes.manifest import NAME_LABEL, build_application
 from ubspark.kubernetes.profile import Profile
 from ubspark.kubernetes.submission import build_submission
 from ubspark.runtime.config import JobConfig
+from ubspark.runtime.jars import find_jar_folder
 
 __all__ = ["Submitted", "Way", "cancel", "find_status", "read_logs", "submit"]
 
@@ -138,8 +139,12 @@ def _call_spark_submit(application: Mapping[str, Any], master: str) -> None:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Return the environment without what tells Spark of this machine or of a running session."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PYSPARK_")}
+    """Return the environment without what tells Spark of this machine or of a running session.
+
+    The script would ask the first ``python3`` of the path where Spark is, which need not know.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYSPARK_")}
+    return kept | {"SPARK_HOME": str(find_jar_folder().parent)}
 
 
 def _describe_failure(name: str, said: str) -> UbsparkError:
