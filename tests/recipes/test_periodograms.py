@@ -127,6 +127,19 @@ def read(home: Home, name: str) -> pa.Table:
     return table.sort_by("objectId")
 
 
+def test_periodograms_are_stored_where_asked_for(
+    tables: Home, spark: SparkSession, curves: LightCurves, positions: dict[str, Any]
+) -> None:
+    run(tables, spark, "kept", keep_periodogram=True)
+    rows = read(tables, "kept")
+    options = PeriodOptions(**RANGE, keep_periodogram=True)  # type: ignore[arg-type]
+    expected = compute_periods(curves, options)
+    for name, powers in expected.powers.items():
+        for place, row in enumerate(np.argsort(positions["objectId"])):
+            np.testing.assert_array_equal(rows[name][place].values, powers[row])
+    assert sum(len(one) for one in expected.powers["periodogram_10"]) > 1000
+
+
 def test_rows_are_those_of_the_kernel(
     tables: Home, spark: SparkSession, expected: Any, positions: dict[str, Any]
 ) -> None:

@@ -1,5 +1,7 @@
 """The search of many objects: recovery of what was put in, invariance, bad light curves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -179,6 +181,35 @@ def test_a_grid_too_large_is_said_and_not_computed() -> None:
     epochs = make_object(np.random.default_rng(0), 50)
     found = compute_periods(collect([epochs]), PeriodOptions(max_frequencies=100))
     assert found["status"].tolist() == [Status.GRID_TOO_LARGE]
+
+
+def test_kept_periodograms_are_those_of_the_kernel_and_change_nothing_else(
+    curves: LightCurves,
+) -> None:
+    plain = compute_periods(curves, FAST)
+    kept = compute_periods(curves, replace(FAST, keep_periodogram=True))
+    assert not plain.powers
+    for name, values in plain.columns.items():
+        np.testing.assert_array_equal(kept[name], values, err_msg=name)
+    for row in range(len(curves)):
+        shared, separate = (kept.powers[name][row] for name in ("periodogram_10", "periodogram_01"))
+        assert len(shared) == len(separate) == kept["n_freq"][row]
+        best = round((kept["frequency"][row] - kept["grid_fmin"][row]) / kept["grid_df"][row])
+        if kept["status"][row] == Status.OK:
+            # The best frequency lies between those of the grid.
+            near = shared[max(best - 1, 0) : best + 2].max()
+            assert 0.9 * kept["power_10"][row] < near <= kept["power_10"][row] + 1e-5
+            assert shared.max() <= kept["max_power_10"][row] + 1e-5
+            assert separate.max() <= kept["max_power_01"][row] + 1e-5
+            assert np.all((shared <= separate + 1e-5) & (shared > -1e-5))
+
+
+def test_a_periodogram_too_large_to_keep_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ubspark.timeseries.periods.MAX_KEPT_FREQUENCIES", 10)
+    curves = collect([make_object(np.random.default_rng(1), 60)])
+    found = compute_periods(curves, replace(FAST, keep_periodogram=True))
+    assert found["status"].tolist() == [Status.GRID_TOO_LARGE]
+    assert [len(one[0]) for one in found.powers.values()] == [0, 0]
 
 
 def test_the_gate_holds_back_what_does_not_vary() -> None:

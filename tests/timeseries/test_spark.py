@@ -1,5 +1,7 @@
 """Doors for DataFrames, and how Arrow becomes arrays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -87,9 +89,11 @@ def test_rows_per_epoch_are_nested_by_object() -> None:
         nest_rows(torn, "id", CurveColumns("t", "y", None, None))
 
 
-def test_results_have_the_types_declared(curves: LightCurves) -> None:
-    found = to_arrow_columns(compute_periods(curves, OPTIONS))
-    schema = describe_columns(BANDS)
+@pytest.mark.parametrize("keeps", [False, True])
+def test_results_have_the_types_declared(curves: LightCurves, keeps: bool) -> None:
+    options = replace(OPTIONS, keep_periodogram=keeps)
+    found = to_arrow_columns(compute_periods(curves, options))
+    schema = describe_columns(BANDS, options)
     assert list(found) == schema.names
     for field in schema:
         assert found[field.name].type == field.type, field.name
@@ -99,14 +103,15 @@ def test_results_have_the_types_declared(curves: LightCurves) -> None:
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("partitions", [1, 3])
+@pytest.mark.parametrize(("partitions", "keeps"), [(1, True), (3, False)])
 def test_a_frame_of_light_curves_becomes_a_frame_of_periods(
-    spark: SparkSession, curves: LightCurves, rows: pa.Table, partitions: int
+    spark: SparkSession, curves: LightCurves, rows: pa.Table, partitions: int, keeps: bool
 ) -> None:
     frame = spark.createDataFrame(rows).repartition(partitions)
-    found = compute_period_frame(frame, COLUMNS, bands=BANDS, options=OPTIONS, carried=["name"])
+    options = replace(OPTIONS, keep_periodogram=keeps)
+    found = compute_period_frame(frame, COLUMNS, bands=BANDS, options=options, carried=["name"])
     table = found.toArrow().sort_by("name")
-    expected = to_arrow_columns(compute_periods(curves, OPTIONS))
+    expected = to_arrow_columns(compute_periods(curves, options))
     for name, values in expected.items():
         assert table[name].to_pylist() == values.to_pylist(), name
     with pytest.raises(SchemaError, match="`dy` is not in the light curves"):

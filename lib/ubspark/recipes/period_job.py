@@ -18,7 +18,13 @@ from ubspark.timeseries.arrow import CurveColumns
 from ubspark.timeseries.kernels import PRESETS
 from ubspark.timeseries.kernels.aliases import AliasFlag
 from ubspark.timeseries.options import PeriodOptions
-from ubspark.timeseries.results import BAND_COLUMNS, LIST_COLUMNS, PERIOD_COLUMNS, Status
+from ubspark.timeseries.results import (
+    BAND_COLUMNS,
+    LIST_COLUMNS,
+    PERIOD_COLUMNS,
+    POWER_COLUMNS,
+    Status,
+)
 
 __all__ = ["PeriodJob", "PeriodogramsParams"]
 
@@ -49,6 +55,8 @@ class PeriodogramsParams(Params):
     is_magnitude: bool | None = None
     #: Search only objects whose chance of being constant is below this.
     gate: float | None = None
+    #: Store the power at all frequencies too.
+    keep_periodogram: bool = False
     #: Also look for box-shaped eclipses.
     boxes: bool = False
     #: How to sum: ``auto`` decides by the numbers of epochs and frequencies of each object.
@@ -158,6 +166,7 @@ class PeriodJob:
             amplitude_prior=params.amplitude_prior,
             unit="magnitude" if self.is_magnitude else "flux",
             gate=params.gate,
+            keep_periodogram=params.keep_periodogram,
             with_boxes=params.boxes,
             backend=params.backend,
             precision=params.precision,
@@ -174,7 +183,8 @@ class PeriodJob:
         for column in PERIOD_COLUMNS:
             described = TableColumn.from_vocabulary(column)
             columns.append(_amend(described, unit, texts.get(column.name, "")))
-        for column in LIST_COLUMNS:
+        powers = POWER_COLUMNS if self.params.keep_periodogram else ()
+        for column in (*LIST_COLUMNS, *powers):
             kind = pa.list_(pa.type_for_alias(str(column.type)))
             columns.append(
                 _amend(

@@ -25,7 +25,8 @@ from ubspark.recipes.base import (
 from ubspark.recipes.period_job import PeriodJob, PeriodogramsParams
 from ubspark.timeseries.cost import estimate_seconds
 from ubspark.timeseries.kernels.gpu import validate_gpu
-from ubspark.timeseries.results import Status
+from ubspark.timeseries.kernels.grids import plan_grid
+from ubspark.timeseries.results import POWER_COLUMNS, Status
 from ubspark.timeseries.spark import PeriodTask, create_task_frame
 from ubspark.timeseries.summary import (
     LOG_PERIOD_EDGES,
@@ -90,6 +91,7 @@ class Periodograms:
             Fact("frequencies", f"{job.options.fmin or '1/T'} to {job.options.fmax} 1/d"),
             Fact("epochs per object, about", round(per_object)),
             Fact("core-hours, about", float(f"{seconds / 3600:.2g}"), "h"),
+            *_describe_kept(job),
             Fact("tasks", len(_cut(source, job, n_cells, parallelism))),
         ]
 
@@ -128,6 +130,18 @@ class Periodograms:
 
 
 PERIODOGRAMS = Periodograms()
+
+
+def _describe_kept(job: PeriodJob) -> list[Fact]:
+    """Say how much the periodograms take, where they are kept."""
+    if not job.options.keep_periodogram:
+        return []
+    options = job.options
+    grid = plan_grid(
+        _PLANNED_SPAN, fmin=options.fmin, fmax=options.fmax, oversampling=options.oversampling
+    )
+    n_bytes = 4 * len(POWER_COLUMNS) * grid.n_freq
+    return [Fact("bytes of the periodogram of an object, about", n_bytes, "B")]
 
 
 def _open_source(job: PeriodJob) -> CatalogLayout:

@@ -144,7 +144,13 @@ def to_arrow_columns(periods: Periods) -> dict[str, pa.Array]:
             values = np.ascontiguousarray(periods.by_band[column.name][:, number])
             is_null = np.isnan(values) if values.dtype.kind == "f" else None
             found[f"{column.name}_{name}"] = pa.array(values, mask=is_null)
-    return found
+    return found | {name: _join_lists(values) for name, values in periods.powers.items()}
+
+
+def _join_lists(values: list[NDArray[np.float32]]) -> pa.Array:
+    offsets = np.cumsum([0, *(len(one) for one in values)]).astype(np.int32)
+    joined = np.concatenate([np.zeros(0, dtype=np.float32), *values])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(joined))
 
 
 def _to_lists(values: NDArray[np.generic], lengths: IntArray) -> pa.Array:

@@ -7,7 +7,10 @@ from typing import Literal
 from ubspark.errors import ParameterError
 from ubspark.timeseries.kernels.periodogram import Backend, Device, Precision
 
-__all__ = ["PeriodOptions"]
+__all__ = ["MAX_KEPT_FREQUENCIES", "PeriodOptions"]
+
+#: Largest grid of an object whose periodogram is kept; bounds the memory of a task.
+MAX_KEPT_FREQUENCIES = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class PeriodOptions:
     with_boxes: bool = False
     backend: Backend = "auto"
     precision: Precision = "single"
+    #: Return the power at all frequencies too. An object with more than `MAX_KEPT_FREQUENCIES`
+    #: gets a status then.
+    keep_periodogram: bool = False
     #: Where the scan over all frequencies runs: ``gpu`` needs a GPU and CuPy.
     device: Device = "cpu"
 

@@ -25,7 +25,7 @@ from ubspark.timeseries.kernels.weighting import (
     floor_errors,
 )
 from ubspark.timeseries.lightcurves import LightCurves
-from ubspark.timeseries.options import PeriodOptions
+from ubspark.timeseries.options import MAX_KEPT_FREQUENCIES, PeriodOptions
 from ubspark.timeseries.results import Periods, Status
 
 __all__ = ["compute_periods", "iterate_periods"]
@@ -68,7 +68,12 @@ def compute_periods(light_curves: LightCurves, options: PeriodOptions | None = N
     Memory is bounded by blocks of frequencies, whatever the grid. BLAS runs in one thread.
     """
     options = options or PeriodOptions()
-    periods = Periods.empty(len(light_curves), light_curves.bands, options.n_peaks)
+    periods = Periods.empty(
+        len(light_curves),
+        light_curves.bands,
+        options.n_peaks,
+        keeps_powers=options.keep_periodogram,
+    )
     for row, found in enumerate(iterate_periods(light_curves, options)):
         periods.set_row(row, found)
     return periods
@@ -165,7 +170,8 @@ def _plan(span: float, options: PeriodOptions) -> FrequencyGrid:
     if options.fmin is None and options.fmax * span < _MIN_CYCLES:
         raise _Stop(Status.BAD_SPAN)
     grid = plan_grid(span, fmin=options.fmin, fmax=options.fmax, oversampling=options.oversampling)
-    if grid.n_freq > options.max_frequencies:
+    limit = MAX_KEPT_FREQUENCIES if options.keep_periodogram else options.max_frequencies
+    if grid.n_freq > min(limit, options.max_frequencies):
         raise _Stop(Status.GRID_TOO_LARGE)
     return grid
 
@@ -179,6 +185,7 @@ def _scan(epochs: Epochs, grid: FrequencyGrid, options: PeriodOptions) -> dict[s
     distance = int(np.ceil(1.5 * options.oversampling))
     peaks = RunningPeaks(options.n_peaks + _MORE_PEAKS, distance=distance)
     highest, place = -1.0, grid.first
+    kept = np.empty((2, grid.n_freq if options.keep_periodogram else 0), dtype=np.float32)
     for block in iterate_blocks(
         epochs,
         grid,
@@ -191,11 +198,15 @@ def _scan(epochs: Epochs, grid: FrequencyGrid, options: PeriodOptions) -> dict[s
         here = int(np.argmax(block.separate))
         if block.separate[here] > highest:
             highest, place = float(block.separate[here]), block.first + here
+        if options.keep_periodogram:
+            start = block.first - grid.first
+            kept[:, start : start + len(block.shared)] = block.shared, block.separate
     found = peaks.finish()
     bandwidth = grid.n_freq * grid.df
     top = refine_maximum(epochs, float(found.number[0]) * grid.df, grid.df, SHARED)
     highest = refine_maximum(epochs, place * grid.df, grid.df, SEPARATE)
-    return {
+    powers = {"periodogram_10": kept[0], "periodogram_01": kept[1]}
+    return (powers if options.keep_periodogram else {}) | {
         "peaks": found.number * grid.df,
         "max_power_10": top,
         "max_power_01": highest,

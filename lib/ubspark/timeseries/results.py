@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from ubspark.columns import Column
 from ubspark.timeseries.kernels.harmonics import MAX_HARMONICS
 
-__all__ = ["BAND_COLUMNS", "LIST_COLUMNS", "PERIOD_COLUMNS", "Periods", "Status"]
+__all__ = [
+    "BAND_COLUMNS",
+    "LIST_COLUMNS",
+    "PERIOD_COLUMNS",
+    "POWER_COLUMNS",
+    "Periods",
+    "Status",
+]
 
 
 class Status(IntEnum):
@@ -93,6 +100,24 @@ LIST_COLUMNS: Final = (
     Column("peak_alias_flag", "int16", None, "meta.code.qual", "Bits as alias_flag"),
 )
 
+#: Lists of each object where its periodogram is kept.
+POWER_COLUMNS: Final = (
+    Column(
+        "periodogram_10",
+        "float32",
+        None,
+        "stat.fit.goodness",
+        "Power, one shared sinusoid, at grid_fmin and every grid_df from there",
+    ),
+    Column(
+        "periodogram_01",
+        "float32",
+        None,
+        "stat.fit.goodness",
+        "Power, a sinusoid per band, at grid_fmin and every grid_df from there",
+    ),
+)
+
 #: One value for each object and band; the name of the band is appended.
 BAND_COLUMNS: Final = (
     Column("n_obs", "int32", None, "meta.number;obs", "Usable epochs in the band", nullable=False),
@@ -127,6 +152,9 @@ class Periods:
         By the names of `BAND_COLUMNS`, each of shape (n, bands).
     bands
         Names of the bands.
+    powers
+        By the names of `POWER_COLUMNS`, for each object an array of shape (n frequencies,); no
+        names where the periodograms are not kept.
     """
 
     columns: dict[str, NDArray[Any]]
@@ -134,9 +162,12 @@ class Periods:
     n_listed: NDArray[np.int64]
     by_band: dict[str, NDArray[Any]]
     bands: tuple[str, ...]
+    powers: dict[str, list[NDArray[np.float32]]]
 
     @classmethod
-    def empty(cls, n: int, bands: tuple[str, ...], n_peaks: int) -> "Periods":
+    def empty(
+        cls, n: int, bands: tuple[str, ...], n_peaks: int, *, keeps_powers: bool = False
+    ) -> "Periods":
         """Return rows without values."""
         missing = _Missing()
 
@@ -153,6 +184,11 @@ class Periods:
             np.zeros(n, dtype=np.int64),
             {column.name: make(column, n, len(bands)) for column in BAND_COLUMNS},
             bands,
+            {
+                column.name: [np.zeros(0, dtype=np.float32)] * n
+                for column in POWER_COLUMNS
+                if keeps_powers
+            },
         )
 
     def __len__(self) -> int:
@@ -174,6 +210,8 @@ class Periods:
             elif name in self.by_band:
                 codes, values = value
                 self.by_band[name][row, codes] = values
+            elif name in self.powers:
+                self.powers[name][row] = value
             else:
                 n = min(len(value), self.lists[name].shape[1])
                 self.lists[name][row, :n] = value[:n]

@@ -28,7 +28,7 @@ from ubspark.timeseries.arrow import (
 from ubspark.timeseries.kernels.gpu import use_gpu, validate_gpu
 from ubspark.timeseries.options import PeriodOptions
 from ubspark.timeseries.periods import compute_periods
-from ubspark.timeseries.results import BAND_COLUMNS, LIST_COLUMNS, PERIOD_COLUMNS
+from ubspark.timeseries.results import BAND_COLUMNS, LIST_COLUMNS, PERIOD_COLUMNS, POWER_COLUMNS
 from ubspark.timeseries.summary import PeriodSummary
 
 __all__ = [
@@ -42,6 +42,8 @@ __all__ = [
 
 #: Objects handled at a time: bounds the memory of a task, and how long it is silent.
 _ROWS_PER_BATCH = 500
+#: The same where each brings its periodogram.
+_ROWS_PER_KEPT_BATCH = 8
 
 
 class LightCurveSource(Protocol):
@@ -87,7 +89,7 @@ class PeriodTask:
                 )
                 if self.is_long:
                     rows = nest_rows(rows, self.carried[0], self.columns)
-                for part in split_rows(rows, _ROWS_PER_BATCH):
+                for part in split_rows(rows, _choose_batch(self.options)):
                     yield self._compute(part)
 
     def _compute(self, rows: pa.Table) -> pa.Table:
@@ -115,7 +117,11 @@ def create_task_frame(spark: SparkSession, n_tasks: int) -> DataFrame:
     return spark.range(0, n_tasks, 1, max(n_tasks, 1))
 
 
-def describe_columns(bands: tuple[str, ...]) -> pa.Schema:
+def _choose_batch(options: PeriodOptions) -> int:
+    return _ROWS_PER_KEPT_BATCH if options.keep_periodogram else _ROWS_PER_BATCH
+
+
+def describe_columns(bands: tuple[str, ...], options: PeriodOptions | None = None) -> pa.Schema:
     """Return names and types of what a period search adds to an object."""
     fields = [pa.field(c.name, pa.type_for_alias(str(c.type))) for c in PERIOD_COLUMNS]
     fields += [pa.field(c.name, pa.list_(pa.type_for_alias(str(c.type)))) for c in LIST_COLUMNS]
@@ -124,6 +130,8 @@ def describe_columns(bands: tuple[str, ...]) -> pa.Schema:
         for band in bands
         for column in BAND_COLUMNS
     ]
+    if options is not None and options.keep_periodogram:
+        fields += [pa.field(c.name, pa.list_(pa.float32())) for c in POWER_COLUMNS]
     return pa.schema(fields)
 
 
@@ -158,14 +166,15 @@ def compute_period_frame(
         )
         raise SchemaError(msg)
     kept = curves.select(*carried).schema.fields
-    added = ", ".join(f"`{field.name}` {_to_ddl(field.type)}" for field in describe_columns(bands))
-    schema = ", ".join([*(f"`{f.name}` {f.dataType.simpleString()}" for f in kept), added])
     chosen = options or PeriodOptions()
+    fields = describe_columns(bands, chosen)
+    added = ", ".join(f"`{field.name}` {_to_ddl(field.type)}" for field in fields)
+    schema = ", ".join([*(f"`{f.name}` {f.dataType.simpleString()}" for f in kept), added])
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         _use_own_gpu(chosen)
         for batch in batches:
-            for rows in split_rows(pa.Table.from_batches([batch]), _ROWS_PER_BATCH):
+            for rows in split_rows(pa.Table.from_batches([batch]), _choose_batch(chosen)):
                 found = to_arrow_columns(
                     compute_periods(to_light_curves(rows, columns, bands), chosen)
                 )
@@ -181,7 +190,7 @@ def make_period_udf(bands: tuple[str, ...], options: PeriodOptions | None = None
     The struct has the columns of `PERIOD_COLUMNS`, the lists and the columns by band.
     """
     chosen = options or PeriodOptions()
-    schema = describe_columns(bands)
+    schema = describe_columns(bands, chosen)
     columns = CurveColumns("time", "value", "error", "band")
 
     def search(time: pa.Array, value: pa.Array, error: pa.Array, band: pa.Array) -> pa.Array:
@@ -190,7 +199,7 @@ def make_period_udf(bands: tuple[str, ...], options: PeriodOptions | None = None
             pa.table(
                 to_arrow_columns(compute_periods(to_light_curves(part, columns, bands), chosen))
             )
-            for part in split_rows(rows, _ROWS_PER_BATCH)
+            for part in split_rows(rows, _choose_batch(chosen))
         ]
         found = pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
         return pa.StructArray.from_arrays(
