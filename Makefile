@@ -8,7 +8,7 @@ IMAGE ?= localhost/ubspark:dev
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch bench-crossmatch-cost clean bench-gpu bench-periodograms eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-lsdb peer-acid peer-rocrate image k8s-jobs test-k8s test-operator
+.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch bench-crossmatch-cost clean bench-gpu bench-periodograms bench-periodograms-run eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-lsdb peer-acid peer-rocrate image k8s-jobs test-k8s test-operator
 
 help:  ## Show the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -94,6 +94,9 @@ bench-gpu: setup  ## Time the scan of periodograms on a GPU beside one core.
 
 bench-periodograms: setup  ## Time the periodograms beside astropy and nifty-ls.
 	$(BIN)/python benchmarks/bench_periodograms.py
+
+bench-periodograms-run: setup  ## Search a hundred thousand light curves; does it slow down or grow?
+	$(BIN)/python benchmarks/periodograms_run.py
 
 eval-periods: setup  ## Count the published periods that are found.
 	$(BIN)/python benchmarks/eval_periods.py
