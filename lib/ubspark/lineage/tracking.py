@@ -24,6 +24,8 @@ RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 #: What MLflow's stores hold.
 _MAX_DIGEST = 36
+#: Most values that MLflow takes in one call.
+_MAX_BATCH = 100
 _MAX_PARAM = 6000
 _MAX_TAG = 8000
 _MAX_KEY = 250
@@ -223,8 +225,7 @@ class Tracker:
             began = message.get("time_ms")
             run = client.create_run(experiment, start_time=began, run_name=name, tags=tags)
             self.mlflow_run = str(run.info.run_id)
-        for key, value in _flatten(spec["params"]).items():
-            client.log_param(self.mlflow_run, _to_key(key), _clip(value, _MAX_PARAM))
+        _log_params(client, self.mlflow_run, _flatten(spec["params"]))
         client.log_dict(self.mlflow_run, spec, "spec.json")
         inputs = [_to_dataset(name, record) for name, record in spec["inputs"].items()]
         client.log_inputs(self.mlflow_run, inputs)
@@ -249,8 +250,7 @@ def _find_campaign(client: Any, experiment: str, name: str) -> str:
 
 
 def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:
-    for name, value in message["metrics"].items():
-        client.log_metric(run, name, float(value))
+    _log_metrics(client, run, message["metrics"], message.get("time_ms") or _now())
     for name, output in message["outputs"].items():
         place = f"{describe_place(output)}#{output.get('table_id', output['digest'])}"
         client.set_tag(run, f"ubspark.output.{name}", place)
@@ -267,6 +267,22 @@ def _close_run(client: Any, run: str, message: Mapping[str, Any]) -> None:
     if parent is not None:
         # A campaign has ended when its last run has.
         client.set_terminated(parent, "FINISHED", end_time=message.get("time_ms"))
+
+
+def _log_params(client: Any, run: str, params: Mapping[str, Any]) -> None:
+    from mlflow.entities import Param
+
+    given = [Param(_to_key(key), _clip(value, _MAX_PARAM)) for key, value in params.items()]
+    for start in range(0, len(given), _MAX_BATCH):
+        client.log_batch(run, params=given[start : start + _MAX_BATCH])
+
+
+def _log_metrics(client: Any, run: str, metrics: Mapping[str, float], time_ms: int) -> None:
+    from mlflow.entities import Metric
+
+    given = [Metric(name, float(value), time_ms, 0) for name, value in metrics.items()]
+    for start in range(0, len(given), _MAX_BATCH):
+        client.log_batch(run, metrics=given[start : start + _MAX_BATCH])
 
 
 def _find_run(client: Any, run_id: str) -> str | None:
