@@ -120,6 +120,8 @@ def _print(done: Replay, *, json: bool) -> None:
     ]
     if rows:
         print_table(("output", "column", "differs in", "rows", "by at most", "allowed"), rows)
+    for remark in done.remarks:
+        tell(remark)
     for path in done.differences:
         tell(f"rows that differ: {path}")
     tell(f"run: {done.record.run_id}, replay of {done.original.run_id}")

@@ -17,6 +17,7 @@ from ubspark.lineage.environment import describe_code, describe_environment
 from ubspark.lineage.ledger import Ledger
 from ubspark.runtime.bundle import is_bundle, read_bundle
 from ubspark.runtime.config import JobConfig
+from ubspark.runtime.foreign import describe_footers
 from ubspark.runtime.freeze import prepare_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.places import find_entity
@@ -66,6 +67,8 @@ class Replay:
         Name to comparison.
     changes
         Sentences about what is not as it was: code, environment.
+    remarks
+        Sentences about inputs of which not every byte was compared.
     differences
         Files with rows that differ.
     """
@@ -76,6 +79,7 @@ class Replay:
     outputs: Mapping[str, Comparison]
     changes: Sequence[str]
     differences: Sequence[Path]
+    remarks: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it for records."""
@@ -85,6 +89,7 @@ class Replay:
             "verdict": self.verdict,
             "outputs": {name: found.to_json() for name, found in self.outputs.items()},
             "changes": list(self.changes),
+            "remarks": list(self.remarks),
             "differences": [str(path) for path in self.differences],
         }
 
@@ -162,7 +167,8 @@ def replay(
         if found.rows is not None and found.rows.num_rows:
             paths.append(record.folder / f"differences-{name}.parquet")
             pq.write_table(found.rows, paths[-1])
-    done = Replay(original, record, find_worst(outputs), outputs, changes, paths)
+    remarks = list(describe_footers(original.spec["inputs"]))
+    done = Replay(original, record, find_worst(outputs), outputs, changes, paths, remarks)
     here = _describe_machine(describe_environment())
     known = _read_environment(original)
     there = _describe_machine(known) if known else None
