@@ -1,7 +1,8 @@
 """kill -9 at random moments of runs of many jobs: nothing is lost, nothing lands twice.
 
-``make test-kill`` goes through fifty; each has a seed, which its name says. The clock begins when
-the run has its record, so that most moments fall into the work, the commit and the report.
+``make test-kill`` goes through fifty; each has a seed, which its name says. A moment is a step that
+the run has done, by its log, and a time after that: on a slow machine too the moments are spread
+over start, work, commit and report.
 """
 
 import json
@@ -230,6 +231,22 @@ def wait_for_record(process: subprocess.Popen[bytes], home: Home, before: set[Pa
         time.sleep(0.05)
 
 
+def wait_for_step(
+    process: subprocess.Popen[bytes], home: Home, before: set[Path], step: str
+) -> None:
+    """Wait until the log of a run says that a step is done, if the run comes so far."""
+    end = time.monotonic() + _PATIENCE_S
+    while process.poll() is None and time.monotonic() < end:
+        if any(step in read_log(run) for run in set(home.runs.iterdir()) - before):
+            return
+        time.sleep(0.02)
+
+
+def read_log(run: Path) -> str:
+    log = run / "run.log"
+    return log.read_text() if log.is_file() else ""
+
+
 def kill(process: subprocess.Popen[bytes], victim: str) -> str:
     """Kill one process of a run, or all; return whom."""
     if victim == "all":
@@ -319,16 +336,15 @@ def check_records(home: Home, name: str, mode: str, outcome: RunOutcome) -> str:
     moment = find_moment(records[-1].folder)
     if outcome.already_made:
         assert failed == []
-        return f"after its commit ({moment})"
+        return f"after its commit, {moment}"
     assert len(failed) == 1
-    return f"at work ({moment})"
+    return f"at work, {moment}"
 
 
 def find_moment(run: Path) -> str:
     """Return how far a run came, by its log."""
-    log = run / "run.log"
-    said = log.read_text() if log.is_file() else ""
-    return next((step for step in _STEPS if f": {step}" in said), "before Spark was there")
+    said = read_log(run)
+    return next((f"{step} was said" for step in _STEPS if f": {step}" in said), "before Spark")
 
 
 def test_every_job_is_killed() -> None:
@@ -352,7 +368,8 @@ def test_killed_run_is_made_once_by_the_next_start(
     tmp_path: Path,
 ) -> None:
     dice, kind = random.Random(seed), list(KINDS)[seed % len(KINDS)]
-    victim, delay = dice.choice(_VICTIMS), dice.uniform(0, 1.1 * seconds)
+    victim, step = dice.choice(_VICTIMS), dice.choice(("", *_STEPS))
+    delay = dice.uniform(0, seconds / 4)
     name = f"random_{seed}"
     wanted, base = expected(kind), KINDS[kind].base
     if base is not None:
@@ -362,6 +379,7 @@ def test_killed_run_is_made_once_by_the_next_start(
     process = start(job, small_home, tmp_path / "job.yaml")
     try:
         wait_for_record(process, small_home, before)
+        wait_for_step(process, small_home, before, step)
         time.sleep(delay)
         killed = kill(process, victim) if process.poll() is None else "nobody"
     finally:
@@ -371,4 +389,4 @@ def test_killed_run_is_made_once_by_the_next_start(
     outcome = run_job(parse_job(job), home=small_home, spark=spark)
     check_result(small_home, kind, name, outcome, wanted)
     moment = check_records(small_home, name, KINDS[kind].mode, outcome)
-    print(f"seed {seed}: {kind}, killed {killed} after {delay:.1f} s, {moment}")
+    print(f"seed {seed}: {kind}, killed {killed} after {delay:.1f} s past {step!r}, {moment}")
