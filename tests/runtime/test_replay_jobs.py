@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -250,18 +250,49 @@ def test_replay_is_exact_on_every_master_and_through_every_door(
     assert verdicts == dict.fromkeys((name_output(every_home, output) for output in JOBS), "EXACT")
 
 
-def replay_elsewhere(home: Home, answer: Path, door: str, master: str) -> dict[str, str]:
-    """Replay every output in a process of its own; return the verdicts."""
+def test_other_kernels_end_equivalent_and_both_are_named(every_home: Home, tmp_path: Path) -> None:
+    """OpenBLAS is told that the processor is an old one, whose kernels add in another order."""
+    known = set(every_home.runs.iterdir())
+    outputs = ("periods", "some")
+    verdicts = replay_elsewhere(
+        every_home, tmp_path / "verdicts.json", outputs=outputs, OPENBLAS_CORETYPE="Nehalem"
+    )
+    assert verdicts == {"periods@v0": "EQUIVALENT", "some@v0": "EXACT"}
+    said = [
+        json.loads((run / "replay.json").read_text())
+        for run in set(every_home.runs.iterdir()) - known
+    ]
+    assert len(said) == len(outputs)
+    for one in said:
+        assert "(Nehalem)" in one["machine"]["blas"]
+        assert "(Nehalem)" not in one["machine_of_original"]["blas"]
+        assert [change.partition(" is ")[0] for change in one["changes"]] == ["blas"]
+    (columns,) = (
+        part["columns"] for one in said for part in one["outputs"].values() if part["columns"]
+    )
+    assert all(column["relative"] > 0 and column["is_within"] for column in columns)
+
+
+def replay_elsewhere(
+    home: Home,
+    answer: Path,
+    door: str = "python",
+    master: str = "local[2]",
+    outputs: Iterable[str] = tuple(JOBS),
+    **settings: str,
+) -> dict[str, str]:
+    """Replay outputs in a process of its own; return the verdicts."""
     program = [sys.executable]
     if door == "spark-submit":
-        settings = str(ROOT / "conf" / "spark-defaults.conf")
+        defaults = str(ROOT / "conf" / "spark-defaults.conf")
         submit = str(Path(sys.executable).with_name("spark-submit"))
-        program = [submit, "--master", master, "--properties-file", settings]
+        program = [submit, "--master", master, "--properties-file", defaults]
     script = str(Path(__file__).with_name("replay_all.py"))
-    words = [master, str(answer), *(name_output(home, output) for output in JOBS)]
+    words = [master, str(answer), *(name_output(home, output) for output in outputs)]
     environment = os.environ | {
         "UBSPARK_HOME": str(home.path),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **settings,
     }
     try:
         done = subprocess.run(

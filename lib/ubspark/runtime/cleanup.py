@@ -1,7 +1,7 @@
 """What of a home's tables can go: files that no log ever named, and versions nobody needs."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,13 @@ from ubspark.lineage.graph import LineageGraph, trace_up
 from ubspark.lineage.ledger import Ledger
 from ubspark.runtime.home import Home
 from ubspark.runtime.pins import read_pins
-from ubspark.runtime.places import list_roots, list_written
+from ubspark.runtime.places import (
+    list_homes,
+    list_roots,
+    list_written,
+    read_used,
+    validate_places,
+)
 from ubspark.runtime.records import iterate_records
 
 __all__ = ["Cleanup", "Keeping", "Removal", "plan_cleanup", "remove"]
@@ -66,12 +72,14 @@ def plan_cleanup(home: Home, *, versions: bool = False, now: float | None = None
     Raises
     ------
     UbsparkError
-        If the pins cannot be read.
+        If the pins cannot be read, or a configured place is not there.
     """
     moment = time.time() if now is None else now
+    validate_places(home)
     ledger = Ledger(list_roots(home))
-    reasons = _find_needed(ledger, home, moment)
-    live = dict(_find_live(home))
+    homes = list_homes(home)
+    reasons = _find_needed(ledger, homes, moment)
+    live = {uri: run for known in homes for uri, run in _find_live(known)}
     removals: list[Removal] = []
     kept: list[Keeping] = []
     for uri in sorted({made.entity.uri for made in ledger.all if made.entity.kind == "delta"}):
@@ -104,12 +112,15 @@ def remove(cleanup: Cleanup) -> int:
     return n_removed
 
 
-def _find_needed(ledger: Ledger, home: Home, now: float) -> dict[str, str]:
+def _find_needed(ledger: Ledger, homes: Sequence[Home], now: float) -> dict[str, str]:
     """Return the keys of the versions that stay, with the reason."""
     by_uri: dict[str, list[Made]] = {}
     for made in ledger.all:
         by_uri.setdefault(made.entity.uri, []).append(made)
-    needed = {pin.key: f"pinned by {pin.user}: {pin.reason}" for pin in read_pins(home)}
+    needed = {key: reason for home in homes for key, reason in _find_read(home)}
+    needed |= {
+        pin.key: f"pinned by {pin.user}: {pin.reason}" for home in homes for pin in read_pins(home)
+    }
     for table in by_uri.values():
         needed.setdefault(table[-1].entity.key, "newest version")
         for made in table:
@@ -129,6 +140,14 @@ def _find_live(home: Home) -> Iterator[tuple[str, str]]:
     for record in iterate_records(home.runs):
         if record.phase == "EXECUTING" and not record.is_lost:
             yield from ((str(place), record.run_id) for place in list_written(record.folder))
+
+
+def _find_read(home: Home) -> Iterator[tuple[str, str]]:
+    """Yield the keys of the versions that a run reads now."""
+    for record in iterate_records(home.runs):
+        if record.phase == "EXECUTING" and not record.is_lost:
+            used = read_used(record.folder).values()
+            yield from ((entity.key, f"run {record.run_id} is reading it") for entity in used)
 
 
 def _plan_table(

@@ -36,6 +36,8 @@ __all__ = [
     "replay",
 ]
 
+#: What a replay says of both machines.
+_MACHINE = ("cpu", "blas", "numba_cpu", "platform", "python")
 #: Packages that decide numbers; others are counted.
 _DECISIVE = ("numpy", "numba", "scipy", "pyarrow", "pyspark", "delta-spark", "scikit-learn")
 
@@ -221,8 +223,8 @@ def _list_environment(original: Original) -> list[str]:
     was, now = _read_environment(original), describe_environment()
     if was is None:
         return ["The environment of the run is not known: its folder is not in this home."]
-    names = ("python", "cpu", "blas", "image")
-    pairs = [(name, was.get(name), now.get(name)) for name in names]
+    names = ("python", "cpu", "blas", "numba_cpu", "image")
+    pairs = [(name, was[name], now.get(name)) for name in names if name in was]
     packages = was.get("packages", {})
     pairs += [(name, packages.get(name), now["packages"].get(name)) for name in _DECISIVE]
     changes = [f"{name} is {b}, and was {a}." for name, a, b in pairs if a != b]
@@ -241,4 +243,4 @@ def _read_environment(original: Original) -> dict[str, Any] | None:
 
 
 def _describe_machine(environment: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: environment.get(name) for name in ("cpu", "blas", "platform", "python")}
+    return {name: environment.get(name) for name in _MACHINE}
