@@ -78,10 +78,14 @@ def plan_cleanup(home: Home, *, versions: bool = False, now: float | None = None
     validate_places(home)
     ledger = Ledger(list_roots(home))
     homes = list_homes(home)
-    reasons = _find_needed(ledger, homes, moment)
-    live = {uri: run for known in homes for uri, run in _find_live(known)}
     removals: list[Removal] = []
     kept: list[Keeping] = []
+    reasons = _find_needed(ledger, homes, moment)
+    if versions and ledger.damaged:
+        # What it was made from is not known, so nothing can be said to be needed by nobody.
+        versions = False
+        kept.append(Keeping("all versions", "what is damaged, below, may need them"))
+    live = {uri: run for known in homes for uri, run in _find_live(known)}
     for uri in sorted({made.entity.uri for made in ledger.all if made.entity.kind == "delta"}):
         if uri in live:
             kept.append(Keeping(uri, f"run {live[uri]} is writing to it"))

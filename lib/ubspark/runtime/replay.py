@@ -239,7 +239,7 @@ def _read_environment(original: Original) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found
+    return found if isinstance(found, dict) and isinstance(found.get("packages"), dict) else None
 
 
 def _describe_machine(environment: Mapping[str, Any]) -> dict[str, Any]:
