@@ -89,19 +89,16 @@ def plan_cleanup(home: Home, *, versions: bool = False, now: float | None = None
     for uri in sorted({made.entity.uri for made in ledger.all if made.entity.kind == "delta"}):
         if uri in live:
             kept.append(Keeping(uri, f"run {live[uri]} is writing to it"))
-            continue
-        if home.warehouse.absolute() not in Path(uri).parents or ledger.is_foreign(uri):
+        elif home.warehouse.absolute() not in Path(uri).parents or ledger.is_foreign(uri):
             kept.append(Keeping(uri, "not a table of this home's warehouse that ubspark made"))
-            continue
-        table = ledger.read_table(uri)
-        try:
-            removals += _plan_table(table, reasons if versions else None, moment)
-        except UbsparkError as error:
-            kept.append(Keeping(uri, str(error)))
-            continue
-        if versions:
-            listed = ((made.entity.place, reasons.get(made.entity.key)) for made in table)
-            kept += [Keeping(place, reason) for place, reason in listed if reason is not None]
+        else:
+            table = ledger.read_table(uri)
+            try:
+                removals += _plan_table(table, reasons if versions else None, moment)
+            except UbsparkError as error:
+                kept.append(Keeping(uri, str(error)))
+                continue
+            kept += _tell_needed(table, reasons) if versions else []
     kept += [Keeping(place, reason) for place, reason in ledger.damaged.items()]
     return Cleanup(tuple(removals), tuple(kept))
 
@@ -137,6 +134,11 @@ def _find_needed(ledger: Ledger, homes: Sequence[Home], now: float) -> dict[str,
                 if entity.kind == "delta":
                     needed.setdefault(key, f"{made.entity.name}, which stays, was made from it")
     return needed
+
+
+def _tell_needed(table: Sequence[Made], reasons: Mapping[str, str]) -> list[Keeping]:
+    listed = ((made.entity.place, reasons.get(made.entity.key)) for made in table)
+    return [Keeping(place, reason) for place, reason in listed if reason is not None]
 
 
 def _find_live(home: Home) -> Iterator[tuple[str, str]]:
