@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 import ubspark
 from ubspark.kubernetes import build_application, load_profile
+from ubspark.lineage.audit import audit
 from ubspark.runtime.config import load_job, parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.jars import find_jar_folder
@@ -171,6 +172,13 @@ def test_order_of_the_file_does_not_change_the_rows(
     record = json.loads(_find_spec(demo_home, "hipparcos2").with_name("record.json").read_text())
     assert shuffled["digest"] == record["outputs"]["table"]["digest"]
     assert shuffled["table_id"] != record["outputs"]["table"]["table_id"]
+
+
+def test_everything_that_the_demo_made_resolves(demo_home: Home, expected: dict[str, Any]) -> None:
+    found = audit(open_ledger(demo_home))
+    assert expected["version"] == 0
+    assert found.n_outputs >= 3
+    assert (found.closed_percent, found.open_ends, found.damaged) == (100.0, {}, {})
 
 
 def test_file_of_another_job_is_refused(home: Home, tmp_path: Path) -> None:

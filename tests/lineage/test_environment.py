@@ -62,5 +62,7 @@ def test_environment_names_python_packages_and_processor(
     assert found["python"] == platform.python_version()
     assert found["packages"]["pyspark"] == metadata.version("pyspark")
     assert found["cpu"]
+    assert found["numba_cpu"]
+    assert re.fullmatch(r"\S+ [\d.]+ \(\w+\)", found["blas"]), found["blas"]
     assert found["image"] == "registry/ubspark@sha256:0"
     assert list(found["packages"]) == sorted(found["packages"])

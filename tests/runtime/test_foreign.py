@@ -14,7 +14,7 @@ from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.delta import open_table, read_history
-from ubspark.errors import InputMissingError
+from ubspark.errors import InputMissingError, ParameterError
 from ubspark.lineage.graph import LineageGraph, trace_up
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
@@ -132,17 +132,7 @@ def test_changed_byte_in_a_parquet_folder_is_noticed(home: Home, run: Run, tmp_p
 def test_changed_byte_in_a_hats_catalog_is_noticed_and_its_file_named(
     home: Home, spark: SparkSession, run: Run, stars: str, tmp_path: Path
 ) -> None:
-    catalog = tmp_path / "catalog"
-    run(
-        {
-            "job": "export",
-            "inputs": {"table": {"table": "stars"}},
-            "params": {"format": "hats"},
-            "outputs": {"folder": {"path": str(tmp_path / "exported")}},
-        }
-    )
-    shutil.copytree(tmp_path / "exported", catalog)
-    (catalog / "ubspark-manifest.json").unlink()
+    catalog = export_hats(run, tmp_path)
     outcome = run(match({"table": str(catalog)}))
     kept = json.loads((outcome.record.folder / "manifest-right.json").read_text())
     data = next(path for path in catalog.rglob("Npix=*.parquet"))
@@ -160,6 +150,48 @@ def test_changed_byte_in_a_hats_catalog_is_noticed_and_its_file_named(
     with pytest.raises(InputMissingError, match="has changed since the run; the digest"):
         prepare(home, "pairs@v0")
     _ = stars
+
+
+def test_catalog_that_is_known_by_its_footers_is_said_to_be(
+    home: Home, spark: SparkSession, run: Run, stars: str, tmp_path: Path
+) -> None:
+    catalog = export_hats(run, tmp_path)
+    given = {"table": str(catalog), "known_by": "footers"}
+    outcome = run(match(given, "by_footers"))
+    assert any("are known by their sizes and Parquet footers" in n for n in outcome.record.notes)
+    run(match(given | {"known_by": "files"}, "by_files"))
+    data = next(path for path in catalog.rglob("Npix=*.parquet"))
+    flip_byte(data)
+    with pytest.raises(InputMissingError, match="has changed since the run"):
+        prepare(home, "by_files@v0")
+    original, _, _ = prepare(home, "by_footers@v0")
+    assert original.spec["inputs"]["right"]["known_by"] == "footers"
+    flip_byte(data)
+    original, config, changes = prepare(home, "by_footers@v0")
+    done = replay(original, config, changes, home=home, spark=spark)
+    (remark,) = done.to_json()["remarks"]
+    assert (done.verdict, remark) == ("EXACT", outcome.record.notes[0])
+    # Footers do tell of files that were written anew.
+    rows = pq.read_table(data)
+    pq.write_table(rows.set_column(1, "ra", pa.array([11.0] * rows.num_rows)), data)
+    with pytest.raises(InputMissingError, match="has changed since the run"):
+        prepare(home, "by_footers@v0")
+    with pytest.raises(ParameterError, match=r"`inputs\.right\.known_by` is for HATS catalogs"):
+        run(match({"table": stars, "known_by": "files"}, "never"))
+
+
+def export_hats(run: Run, folder: Path) -> Path:
+    """Return the table `stars` as a catalog of somebody else."""
+    job = {
+        "job": "export",
+        "inputs": {"table": {"table": "stars"}},
+        "params": {"format": "hats"},
+        "outputs": {"folder": {"path": str(folder / "exported")}},
+    }
+    run(job)
+    shutil.copytree(folder / "exported", folder / "catalog")
+    (folder / "catalog" / "ubspark-manifest.json").unlink()
+    return folder / "catalog"
 
 
 def flip_byte(path: Path) -> None:

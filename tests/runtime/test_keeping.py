@@ -171,6 +171,52 @@ def test_table_that_a_run_writes_to_is_left_alone(home: Home, versions: Versions
     assert any(k.place == str(place) and record.run_id in k.reason for k in found.kept)
 
 
+def test_pins_runs_and_tables_of_named_homes_count(
+    home: Home,
+    spark: SparkSession,
+    versions: Versions,
+    match_job: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    place = versions("stars", 4)
+    other = Home(tmp_path / "other")
+    other.validate_writable()
+    add_pin(other, find_entity("stars@v1", home, open_ledger(home)), "their paper")
+    job = match_job("pairs")
+    stars = {"path": str(place), "version": 0}
+    job["inputs"] = {"left": {"table": stars}, "right": {"table": stars}}
+    run_job(parse_job(job), home=other, spark=spark)
+    back_date(other.warehouse / "pairs")
+    unnamed = list_removals(plan_cleanup(home, versions=True))
+    assert list_files(place, 0) | list_files(place, 1) | list_files(place, 2) == unnamed
+
+    config = home.path / "config.yaml"
+    config.write_text(f"homes: [{other.path}]\n")
+    found = plan_cleanup(home, versions=True)
+    assert list_removals(found) == list_files(place, 2)
+    reasons = {kept.place.rsplit("/", 1)[-1]: kept.reason for kept in found.kept}
+    assert reasons["stars@v1"].endswith("their paper")
+    assert reasons["stars@v0"] == "pairs@v0, which stays, was made from it"
+
+    # A run of theirs that has committed nothing yet reads one more.
+    record = next(RunRecord.load(path.parent) for path in other.runs.glob("*/record.json"))
+    spec = json.loads((record.folder / "spec.json").read_text())
+    for entry in spec["inputs"].values():
+        entry["version"] = 2
+    (record.folder / "spec.json").write_text(json.dumps(spec))
+    record.phase, record.pid = "EXECUTING", os.getpid()
+    record.pid_started = RunRecord("x", record.folder, "crossmatch", "k").pid_started
+    record.save()
+    assert list_removals(plan_cleanup(home, versions=True)) == set()
+
+    other.path.rename(tmp_path / "away")
+    with pytest.raises(InputMissingError, match=r"one of the `homes` in .*config\.yaml`, is not"):
+        plan_cleanup(home)
+    config.write_text("homes: /data\n")
+    with pytest.raises(ParameterError, match=r"must be a list of folders, got '/data'\."):
+        plan_cleanup(home)
+
+
 def test_archive_brings_a_removed_version_back(
     home: Home, versions: Versions, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,32 @@ pytestmark = pytest.mark.spark
 ROOT = Path(__file__).parents[2]
 N = 60
 CURVE_ROLES = {"id": "id", "ra": "ra", "dec": "dec", "time": "t", "flux": "mag"}
-#: Output to job, inputs and parameters; a folder begins with ``./``. In the order they are made.
-JOBS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+SECOND_NIGHT = {
+    "sources": {"path": "second.csv", "roles": {"id": "star"}},
+    "objects": {"table": "ours", "columns": ["mag"]},
+    "lightcurves": {"table": "nested"},
+}
+#: Output to job, inputs and parameters, and the mode where it is another than error; a folder
+#: begins with ``./``. In the order they are made.
+JOBS: dict[str, tuple[Any, ...]] = {
     "ours": ("ingest", {"source": {"path": "ours.parquet"}}, {"roles": {"id": "id"}}),
     "theirs": ("ingest", {"source": {"path": "theirs.parquet"}}, {"roles": {"id": "id"}}),
     "pairs": (
         "crossmatch",
         {"left": {"table": "ours"}, "right": {"table": "theirs"}},
         {"radius": "4 arcsec", "select": "all", "how": "outer"},
+    ),
+    "pairs@v1": (
+        "crossmatch",
+        {"left": {"table": "ours", "where": "mag < 16"}, "right": {"table": "theirs"}},
+        {"radius": "4 arcsec", "select": "all", "how": "outer"},
+        "append",
+    ),
+    "pairs@v2": (
+        "crossmatch",
+        {"left": {"table": "ours"}, "right": {"table": "theirs"}},
+        {"radius": "4 arcsec", "select": "mutual"},
+        "overwrite",
     ),
     "some": (
         "crossmatch",
@@ -71,6 +89,14 @@ JOBS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         },
         {"bands": ["V"], "bad_flags": {"flags": 2}},
     ),
+    "both_nights": ("lightcurves", SECOND_NIGHT, {"bands": ["V"], "bad_flags": {"flags": 2}}),
+    "nested@v1": (
+        "lightcurves",
+        SECOND_NIGHT,
+        {"bands": ["V"], "bad_flags": {"flags": 2}},
+        "update",
+    ),
+    "epochs": ("lightcurves", {"lightcurves": {"table": "nested"}}, {"layout": "long"}),
     "features": (
         "features",
         {"lightcurves": {"table": "curves"}},
@@ -87,7 +113,10 @@ JOBS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"folds": 3, "shuffles": 0, "estimator": "replay_estimator:make_estimator"},
     ),
     "scores": ("classify", {"features": {"table": "features"}}, {"model": "./model"}),
-    "./files": ("export", {"table": {"table": "pairs"}}, {"format": "parquet"}),
+    "./files": ("export", {"table": {"table": "pairs@v0"}}, {"format": "parquet"}),
+    "./catalog": ("export", {"table": {"table": "nested"}}, {"format": "hats"}),
+    "./fits": ("export", {"table": {"table": "ours"}}, {"format": "fits"}),
+    "./votable": ("export", {"table": {"table": "ours"}}, {"format": "votable"}),
 }
 
 
@@ -106,9 +135,11 @@ def every_home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
     home = Home(folder / "home")
     make_sources(folder)
     make_curves(spark, home)
-    for output, (job, inputs, params) in JOBS.items():
+    for output, (job, inputs, params, *mode) in JOBS.items():
         (name,) = RECIPES[job].outputs
-        place = {"path": str(folder / output)} if output.startswith("./") else {"table": output}
+        table = output.partition("@")[0]
+        place = {"path": str(folder / output)} if output.startswith("./") else {"table": table}
+        place |= {"mode": mode[0]} if mode else {}
         content = {
             "job": job,
             "inputs": {key: locate(value, folder) for key, value in inputs.items()},
@@ -136,6 +167,8 @@ def make_sources(folder: Path) -> None:
     epochs = {"star": rng.integers(0, N, 500), "time": rng.uniform(0, 90, 500).round(1)}
     epochs |= {"flux": rng.normal(size=500), "band": np.full(500, "V")}
     write_csv(pa.table(epochs | {"flags": rng.integers(0, 4, 500)}), folder / "epochs.csv")
+    epochs["star"], epochs["time"] = epochs["star"] // 2, epochs["time"] + 90
+    write_csv(pa.table(epochs | {"flags": rng.integers(0, 4, 500)}), folder / "second.csv")
 
 
 def make_curves(spark: SparkSession, home: Home) -> None:
@@ -166,11 +199,13 @@ def save(
 
 
 def name_output(home: Home, output: str) -> str:
-    return str(home.path.parent / output) if output.startswith("./") else f"{output}@v0"
+    if output.startswith("./"):
+        return str(home.path.parent / output)
+    return output if "@" in output else f"{output}@v0"
 
 
 def test_every_job_is_here() -> None:
-    assert {job for job, _, _ in JOBS.values()} == set(RECIPES)
+    assert {job for job, *_ in JOBS.values()} == set(RECIPES)
 
 
 def test_everything_resolves(every_home: Home) -> None:
@@ -215,18 +250,49 @@ def test_replay_is_exact_on_every_master_and_through_every_door(
     assert verdicts == dict.fromkeys((name_output(every_home, output) for output in JOBS), "EXACT")
 
 
-def replay_elsewhere(home: Home, answer: Path, door: str, master: str) -> dict[str, str]:
-    """Replay every output in a process of its own; return the verdicts."""
+def test_other_kernels_end_equivalent_and_both_are_named(every_home: Home, tmp_path: Path) -> None:
+    """OpenBLAS is told that the processor is an old one, whose kernels add in another order."""
+    known = set(every_home.runs.iterdir())
+    outputs = ("periods", "some")
+    verdicts = replay_elsewhere(
+        every_home, tmp_path / "verdicts.json", outputs=outputs, OPENBLAS_CORETYPE="Nehalem"
+    )
+    assert verdicts == {"periods@v0": "EQUIVALENT", "some@v0": "EXACT"}
+    said = [
+        json.loads((run / "replay.json").read_text())
+        for run in set(every_home.runs.iterdir()) - known
+    ]
+    assert len(said) == len(outputs)
+    for one in said:
+        assert "(Nehalem)" in one["machine"]["blas"]
+        assert "(Nehalem)" not in one["machine_of_original"]["blas"]
+        assert [change.partition(" is ")[0] for change in one["changes"]] == ["blas"]
+    (columns,) = (
+        part["columns"] for one in said for part in one["outputs"].values() if part["columns"]
+    )
+    assert all(column["relative"] > 0 and column["is_within"] for column in columns)
+
+
+def replay_elsewhere(
+    home: Home,
+    answer: Path,
+    door: str = "python",
+    master: str = "local[2]",
+    outputs: Iterable[str] = tuple(JOBS),
+    **settings: str,
+) -> dict[str, str]:
+    """Replay outputs in a process of its own; return the verdicts."""
     program = [sys.executable]
     if door == "spark-submit":
-        settings = str(ROOT / "conf" / "spark-defaults.conf")
+        defaults = str(ROOT / "conf" / "spark-defaults.conf")
         submit = str(Path(sys.executable).with_name("spark-submit"))
-        program = [submit, "--master", master, "--properties-file", settings]
+        program = [submit, "--master", master, "--properties-file", defaults]
     script = str(Path(__file__).with_name("replay_all.py"))
-    words = [master, str(answer), *(name_output(home, output) for output in JOBS)]
+    words = [master, str(answer), *(name_output(home, output) for output in outputs)]
     environment = os.environ | {
         "UBSPARK_HOME": str(home.path),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **settings,
     }
     try:
         done = subprocess.run(

@@ -62,6 +62,7 @@ def replay(
     Example: ubspark replay hip_x_gaia@v0
     """
     _ = verify
+    allowed = _read_tolerances(tolerance)
     home = Home.find()
     ledger = open_ledger(home)
     original = find_original(what, home, ledger)
@@ -76,7 +77,7 @@ def replay(
         if json:
             print_json({"replay_of": original.run_id, "changes": changes})
         return
-    done = run_again(original, config, changes, home=home, tolerances=_read_tolerances(tolerance))
+    done = run_again(original, config, changes, home=home, tolerances=allowed)
     if done.verdict == "EXACT" and not keep:
         shutil.rmtree(sandbox, ignore_errors=True)
     _print(done, json=json)
@@ -120,6 +121,8 @@ def _print(done: Replay, *, json: bool) -> None:
     ]
     if rows:
         print_table(("output", "column", "differs in", "rows", "by at most", "allowed"), rows)
+    for remark in done.remarks:
+        tell(remark)
     for path in done.differences:
         tell(f"rows that differ: {path}")
     tell(f"run: {done.record.run_id}, replay of {done.original.run_id}")
@@ -146,4 +149,7 @@ def _read_tolerances(given: list[str] | None) -> dict[str, Tolerance]:
         except ValueError as error:
             msg = f"`--tolerance` takes COLUMN=NUMBER, got {text!r}."
             raise ParameterError(msg) from error
+        if not column or not found[column].absolute >= 0:
+            msg = f"`--tolerance` takes COLUMN=NUMBER, at least 0, got {text!r}."
+            raise ParameterError(msg)
     return found

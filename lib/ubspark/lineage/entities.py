@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Entity", "Kind", "Made", "list_used"]
+from ubspark.lineage.spec import SPEC_VERSION
+
+__all__ = ["Entity", "Kind", "Made", "is_whole", "list_used"]
 
 Kind = Literal["delta", "folder", "files", "hats"]
 
@@ -108,3 +110,20 @@ def list_used(spec: Mapping[str, Any]) -> dict[str, Entity]:
         sha256 = str(params["model_sha256"])
         used["model"] = Entity("files", str(params["model"]), sha256, files=(sha256,))
     return used
+
+
+def is_whole(record: Mapping[str, Any]) -> bool:
+    """Whether a record says everything that lineage reads, in a form that is known here."""
+    try:
+        spec = record["spec"]
+        list_used(spec)
+        known = [record[key] for key in ("run", "key", "digest")]
+        known += [spec["job"], spec["job_version"], spec["outputs"][record["output"]]["mode"]]
+        parts = [record["code"], spec["params"], spec["run"], spec["resources"]]
+        return (
+            all(isinstance(fact, str) for fact in known)
+            and all(isinstance(part, Mapping) for part in parts)
+            and int(spec["spec_version"]) <= SPEC_VERSION
+        )
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return False

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from llvmlite.binding import get_host_cpu_name  # type: ignore[import-untyped,unused-ignore]
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped,unused-ignore]
 
 from ubspark import __version__
 
@@ -39,7 +41,7 @@ def describe_code() -> dict[str, Any]:
 
 @cache
 def describe_environment() -> dict[str, Any]:
-    """Return Python, packages, processor, linear algebra and image."""
+    """Return Python, packages, processor, linear algebra, image, and what kernels were chosen."""
     packages = {
         str(dist.metadata["Name"]).lower(): dist.version
         for dist in metadata.distributions()
@@ -50,6 +52,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _read_cpu(),
         "blas": _read_blas(),
+        "numba_cpu": os.environ.get("NUMBA_CPU_NAME") or get_host_cpu_name(),
         "image": os.environ.get("UBSPARK_IMAGE"),
         "packages": dict(sorted(packages.items())),
     }
@@ -85,7 +88,13 @@ def _ask_git(folder: Path, *words: str) -> str | None:
 def _read_blas() -> str:
     built: Any = np.show_config(mode="dicts")
     blas = built.get("Build Dependencies", {}).get("blas", {})
-    return f"{blas.get('name')} {blas.get('version')}"
+    # The library chooses its kernels when it is loaded: they decide the last bits.
+    chosen = {str(found.get("architecture")) for found in threadpool_info() if _is_of_numpy(found)}
+    return f"{blas.get('name')} {blas.get('version')} ({', '.join(sorted(chosen)) or 'unknown'})"
+
+
+def _is_of_numpy(library: Mapping[str, Any]) -> bool:
+    return library["user_api"] == "blas" and "numpy" in str(library["filepath"])
 
 
 def _read_cpu() -> str:

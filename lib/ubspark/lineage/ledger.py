@@ -1,13 +1,14 @@
 """Everything that was made in some places, read from commits and manifests alone."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ubspark.catalogs.delta import is_delta_table, open_table, read_history
 from ubspark.catalogs.export.manifest import MANIFEST_FILE, is_export, read_manifest
 from ubspark.errors import InputMissingError, UbsparkError
-from ubspark.lineage.entities import Entity, Made, list_used
+from ubspark.lineage.entities import Entity, Made, is_whole, list_used
 
 __all__ = ["Ledger"]
 
@@ -59,7 +60,7 @@ class Ledger:
                     commit.timestamp_ms,
                     commit.operation,
                     commit.changed_data,
-                    commit.record,
+                    self._check(commit.record, f"{uri}@v{commit.version}"),
                 )
                 for commit in sorted(read_history(uri), key=lambda commit: commit.version)
             )
@@ -75,7 +76,8 @@ class Ledger:
             return None
         files = tuple(file.sha256 for file in manifest.files)
         entity = Entity("folder", str(folder), manifest.digest, files=files)
-        return Made(entity, None, "EXPORT", changed_data=True, record=manifest.record)
+        record = self._check(manifest.record, str(folder))
+        return Made(entity, None, "EXPORT", changed_data=True, record=record)
 
     def find(self, entity: Entity) -> Made:
         """Return the commit or manifest of an entity, wherever its table lies now.
@@ -132,6 +134,13 @@ class Ledger:
     def find_runs(self, run: str) -> list[Made]:
         """Return everything that a run made below the roots."""
         return [made for made in self.all if made.run == run]
+
+    def _check(self, record: Mapping[str, Any] | None, place: str) -> Mapping[str, Any] | None:
+        """Return a record if it is whole; one that is not tells no more than none."""
+        if record is None or is_whole(record):
+            return record
+        self.damaged[place] = "The record of its run is damaged, or of a newer ubspark."
+        return None
 
     def _read_here(self, uri: str) -> tuple[Made, ...]:
         try:

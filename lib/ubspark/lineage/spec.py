@@ -71,6 +71,8 @@ class CatalogInput:
     n_files: int
     n_bytes: int
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: Of what the digests are; that of footers stays where a byte changes inside a column.
+    known_by: Literal["files", "footers"] = "files"
     kind: Literal["hats"] = "hats"
 
     @property
@@ -81,7 +83,8 @@ class CatalogInput:
     def to_json(self) -> dict[str, Any]:
         """Return all of it; the manifest itself may name a hundred thousand files."""
         size = {"n_files": self.n_files, "n_bytes": self.n_bytes}
-        return {"kind": self.kind, "uri": self.uri, **size, **self.identity}
+        facts = {**size, "known_by": self.known_by}
+        return {"kind": self.kind, "uri": self.uri, **facts, **self.identity}
 
 
 InputRecord = TableInput | FileInput | CatalogInput

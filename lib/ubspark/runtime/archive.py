@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ubspark.catalogs.delta import is_delta_table, open_table, read_history
 from ubspark.catalogs.digests import ContentDigest, compute_digest
 from ubspark.catalogs.log_files import LOG_FOLDER, list_version_files, read_log
 from ubspark.errors import ConflictError, InputMissingError, SourceError, UbsparkError
-from ubspark.lineage.entities import Entity
+from ubspark.lineage.entities import Entity, is_whole
+from ubspark.runtime.folders import create_folder
 
 __all__ = ["Archived", "archive_version", "restore_version"]
 
@@ -51,9 +54,6 @@ def archive_version(entity: Entity, target: Path) -> Archived:
     ArchiveDamagedError
         If the copy does not have the digest of the version.
     """
-    if target.exists() and any(target.iterdir()):
-        msg = f"`{target}` is not empty; choose another folder for the archive."
-        raise ConflictError(msg)
     source, version = Path(entity.uri), int(entity.version or 0)
     log = read_log(source)
     files = sorted(list_version_files(log)[version])
@@ -61,6 +61,7 @@ def archive_version(entity: Entity, target: Path) -> Archived:
         msg = f"`{source}` holds files of other tables; copy it with `ubspark ingest` first."
         raise SourceError(msg)
     _validate_there(source, files, entity)
+    create_folder(target, "the archive")
     (target / LOG_FOLDER).mkdir(parents=True)
     sums = {name: _copy(source / name, target / name) for name in files}
     for entry in log[: version + 1]:
@@ -94,7 +95,10 @@ def restore_version(folder: Path, target: Path | None = None) -> Archived:
         If a file of the archive is not what was archived.
     """
     content = _read_manifest(folder)
-    place = Path(content["uri"]) if target is None else target
+    place = Path(str(content["uri"])) if target is None else target
+    if place.is_file():
+        msg = f"`{place}` is a file; name another place with `--to`."
+        raise ConflictError(msg)
     for name, digest in content["files"].items():
         if _compute_sha256(folder / name) != digest:
             msg = f"The file `{name}` of the archive `{folder}` is not what was archived."
@@ -128,7 +132,7 @@ def _validate_there(source: Path, files: list[str], entity: Entity) -> None:
 def _validate_copy(entity: Entity, target: Path) -> str:
     """Return the content digest of a copy that is the same as that of the original."""
     version = int(entity.version or 0)
-    found, wanted = (_digest(place, version) for place in (str(target), entity.uri))
+    wanted, found = (_digest(place, version) for place in (entity.uri, str(target)))
     stated = [
         _get_stated(commit) for commit in read_history(entity.uri) if commit.version == version
     ]
@@ -140,8 +144,10 @@ def _validate_copy(entity: Entity, target: Path) -> str:
 
 def _get_stated(commit: Any) -> str | None:
     """Return the digest that the commit states of the whole version, if it does."""
-    record = commit.record or {}
-    if "spec" not in record or record["spec"]["outputs"][record["output"]]["mode"] == "append":
+    record = commit.record
+    if record is None or not is_whole(record):
+        return None
+    if record["spec"]["outputs"][record["output"]]["mode"] == "append":
         return None
     return str(record["digest"])
 
@@ -149,8 +155,13 @@ def _get_stated(commit: Any) -> str | None:
 def _digest(uri: str, version: int) -> str:
     table = open_table(uri, version=version)
     digest = ContentDigest.empty(table.schema.to_arrow())
-    for batch in table.to_dataset().to_batches():
-        digest = digest + compute_digest(batch)
+    try:
+        for batch in table.to_dataset().to_batches():
+            digest = digest + compute_digest(batch)
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).partition("\n")[0].rstrip(".")
+        msg = f"`{uri}@v{version}` cannot be read whole: {first}."
+        raise SourceError(msg) from error
     return str(digest)
 
 
@@ -161,9 +172,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise InputMissingError(msg)
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        places = [Path(name) for name in (*content["files"].keys(), content["uri"])]
+        is_complete = isinstance(content["version"], int) and {"digest", "table_id"} <= set(content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"`{path}` is damaged."
         raise SourceError(msg) from error
+    if not is_complete or any(name.is_absolute() or ".." in name.parts for name in places[:-1]):
+        msg = f"`{path}` is damaged."
+        raise SourceError(msg)
     return content
 
 

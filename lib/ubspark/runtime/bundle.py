@@ -12,8 +12,9 @@ from ubspark.catalogs.log_files import list_version_files, read_log
 from ubspark.errors import ConflictError, InputMissingError, SourceError
 from ubspark.features.out_of_fold import OUT_OF_FOLD_FILE
 from ubspark.lineage.crate import CRATE_FILE, CrateFile, CrateRun, to_crate
-from ubspark.lineage.entities import Entity, Made
+from ubspark.lineage.entities import Entity, Made, is_whole
 from ubspark.lineage.environment import describe_code, to_lock
+from ubspark.runtime.folders import create_folder
 from ubspark.runtime.wheel import pack_wheel
 
 __all__ = ["is_bundle", "read_bundle", "write_bundle"]
@@ -62,14 +63,11 @@ def write_bundle(run_id: str, made: Mapping[str, Made], run: Path, folder: Path)
     InputMissingError
         If the environment of the run is not known.
     """
-    if folder.exists() and any(folder.iterdir()):
-        msg = f"`{folder}` is not empty; choose another folder for the bundle."
-        raise ConflictError(msg)
     first = next(iter(made.values()))
     spec, code = first.spec, (first.record or {}).get("code", {})
     _validate_code(code)
     packages = _read_packages(run)
-    folder.mkdir(parents=True, exist_ok=True)
+    create_folder(folder, "the bundle")
     _write(folder / "spec.json", spec)
     outputs = {name: _describe_made(part) for name, part in made.items()}
     _write(folder / _BUNDLE_FILE, {"run": run_id, "code": code, "outputs": outputs})
@@ -112,6 +110,9 @@ def read_bundle(folder: Path) -> tuple[str, dict[str, Made]]:
         made = {}
         for name, output in content["outputs"].items():
             record = {**known, "output": name, "digest": output["digest"]}
+            if not is_whole(record):
+                msg = f"the record of the output {name} is damaged, or of a newer ubspark"
+                raise ValueError(msg)
             place = folder / "outputs" / name
             uri = str(place) if place.is_dir() else output["uri"]
             entity = Entity(output["kind"], uri, output["identity"], output["version"])

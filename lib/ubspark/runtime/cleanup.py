@@ -1,7 +1,7 @@
 """What of a home's tables can go: files that no log ever named, and versions nobody needs."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,13 @@ from ubspark.lineage.graph import LineageGraph, trace_up
 from ubspark.lineage.ledger import Ledger
 from ubspark.runtime.home import Home
 from ubspark.runtime.pins import read_pins
-from ubspark.runtime.places import list_roots, list_written
+from ubspark.runtime.places import (
+    list_homes,
+    list_roots,
+    list_written,
+    read_used,
+    validate_places,
+)
 from ubspark.runtime.records import iterate_records
 
 __all__ = ["Cleanup", "Keeping", "Removal", "plan_cleanup", "remove"]
@@ -66,30 +72,33 @@ def plan_cleanup(home: Home, *, versions: bool = False, now: float | None = None
     Raises
     ------
     UbsparkError
-        If the pins cannot be read.
+        If the pins cannot be read, or a configured place is not there.
     """
     moment = time.time() if now is None else now
+    validate_places(home)
     ledger = Ledger(list_roots(home))
-    reasons = _find_needed(ledger, home, moment)
-    live = dict(_find_live(home))
+    homes = list_homes(home)
     removals: list[Removal] = []
     kept: list[Keeping] = []
+    reasons = _find_needed(ledger, homes, moment)
+    if versions and ledger.damaged:
+        # What it was made from is not known, so nothing can be said to be needed by nobody.
+        versions = False
+        kept.append(Keeping("all versions", "what is damaged, below, may need them"))
+    live = {uri: run for known in homes for uri, run in _find_live(known)}
     for uri in sorted({made.entity.uri for made in ledger.all if made.entity.kind == "delta"}):
         if uri in live:
             kept.append(Keeping(uri, f"run {live[uri]} is writing to it"))
-            continue
-        if home.warehouse.absolute() not in Path(uri).parents or ledger.is_foreign(uri):
+        elif home.warehouse.absolute() not in Path(uri).parents or ledger.is_foreign(uri):
             kept.append(Keeping(uri, "not a table of this home's warehouse that ubspark made"))
-            continue
-        table = ledger.read_table(uri)
-        try:
-            removals += _plan_table(table, reasons if versions else None, moment)
-        except UbsparkError as error:
-            kept.append(Keeping(uri, str(error)))
-            continue
-        if versions:
-            listed = ((made.entity.place, reasons.get(made.entity.key)) for made in table)
-            kept += [Keeping(place, reason) for place, reason in listed if reason is not None]
+        else:
+            table = ledger.read_table(uri)
+            try:
+                removals += _plan_table(table, reasons if versions else None, moment)
+            except UbsparkError as error:
+                kept.append(Keeping(uri, str(error)))
+                continue
+            kept += _tell_needed(table, reasons) if versions else []
     kept += [Keeping(place, reason) for place, reason in ledger.damaged.items()]
     return Cleanup(tuple(removals), tuple(kept))
 
@@ -104,12 +113,15 @@ def remove(cleanup: Cleanup) -> int:
     return n_removed
 
 
-def _find_needed(ledger: Ledger, home: Home, now: float) -> dict[str, str]:
+def _find_needed(ledger: Ledger, homes: Sequence[Home], now: float) -> dict[str, str]:
     """Return the keys of the versions that stay, with the reason."""
     by_uri: dict[str, list[Made]] = {}
     for made in ledger.all:
         by_uri.setdefault(made.entity.uri, []).append(made)
-    needed = {pin.key: f"pinned by {pin.user}: {pin.reason}" for pin in read_pins(home)}
+    needed = {key: reason for home in homes for key, reason in _find_read(home)}
+    needed |= {
+        pin.key: f"pinned by {pin.user}: {pin.reason}" for home in homes for pin in read_pins(home)
+    }
     for table in by_uri.values():
         needed.setdefault(table[-1].entity.key, "newest version")
         for made in table:
@@ -124,11 +136,24 @@ def _find_needed(ledger: Ledger, home: Home, now: float) -> dict[str, str]:
     return needed
 
 
+def _tell_needed(table: Sequence[Made], reasons: Mapping[str, str]) -> list[Keeping]:
+    listed = ((made.entity.place, reasons.get(made.entity.key)) for made in table)
+    return [Keeping(place, reason) for place, reason in listed if reason is not None]
+
+
 def _find_live(home: Home) -> Iterator[tuple[str, str]]:
     """Yield the places that a run writes to now, with the run."""
     for record in iterate_records(home.runs):
         if record.phase == "EXECUTING" and not record.is_lost:
             yield from ((str(place), record.run_id) for place in list_written(record.folder))
+
+
+def _find_read(home: Home) -> Iterator[tuple[str, str]]:
+    """Yield the keys of the versions that a run reads now."""
+    for record in iterate_records(home.runs):
+        if record.phase == "EXECUTING" and not record.is_lost:
+            used = read_used(record.folder).values()
+            yield from ((entity.key, f"run {record.run_id} is reading it") for entity in used)
 
 
 def _plan_table(

@@ -104,6 +104,9 @@ class InputConfig(_Section):
     #: of role ``pmra`` includes cos(dec).
     epoch: float | None = None
     pm_includes_cos_dec: bool | None = None
+    #: What a HATS catalog is known by: the bytes of all its ``files``, or of their ``footers``; by
+    #: default the size decides.
+    known_by: Literal["files", "footers"] | None = None
 
 
 class OutputConfig(_Section):

@@ -14,14 +14,38 @@ from ubspark.catalogs.export.manifest import (
 from ubspark.catalogs.export.staging import StagingFolder
 from ubspark.catalogs.export.verify import verify_export
 from ubspark.catalogs.export.written import WrittenFolder
-from ubspark.errors import ConflictError, UbsparkError
+from ubspark.errors import ConflictError, TransientError, UbsparkError
 from ubspark.lineage.commits import build_commit_record
 from ubspark.lineage.tracking import FolderRecord
 from ubspark.recipes.base import OutputFolder
 from ubspark.runtime.freeze import PreparedJob
 from ubspark.runtime.progress import show_tasks
 
-__all__ = ["find_folder", "publish_folder", "validate_folder", "write_folder"]
+__all__ = ["create_folder", "find_folder", "publish_folder", "validate_folder", "write_folder"]
+
+
+def create_folder(folder: Path, purpose: str) -> None:
+    """Make a new folder for an archive or a bundle; an empty one may be there.
+
+    Raises
+    ------
+    ConflictError
+        If something is in its place.
+    TransientError
+        If it cannot be made.
+    """
+    in_the_way = [path for path in (folder, *folder.parents) if path.is_file()]
+    if in_the_way:
+        msg = f"`{in_the_way[0]}` is a file; choose another folder for {purpose}."
+        raise ConflictError(msg)
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            msg = f"`{folder}` is not empty; choose another folder for {purpose}."
+            raise ConflictError(msg)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"The folder `{folder}` cannot be made: {error.strerror}."
+        raise TransientError(msg) from error
 
 
 def validate_folder(job: PreparedJob, name: str) -> None:

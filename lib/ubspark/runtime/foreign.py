@@ -13,6 +13,7 @@ from ubspark.recipes.base import JobInput
 
 __all__ = [
     "describe_deadlines",
+    "describe_footers",
     "list_files",
     "read_manifest",
     "save_manifests",
@@ -29,6 +30,17 @@ def describe_deadlines(spec: FrozenSpec) -> Iterator[str]:
                 f"{entry.readable_until} only, once the table has a newer one. To replay the run "
                 f"later, copy it with `ubspark archive`, or raise the table's "
                 f"`delta.deletedFileRetentionDuration` and `delta.logRetentionDuration`."
+            )
+
+
+def describe_footers(inputs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a sentence for each catalog of a spec, as JSON, that is known by its footers alone."""
+    for name, entry in inputs.items():
+        if entry.get("known_by") == "footers":
+            yield (
+                f"`inputs.{name}`: the {entry['n_files']:,} files of `{entry['uri']}` are known by "
+                f"their sizes and Parquet footers; a byte that changes inside a column is not "
+                f"noticed. Set `inputs.{name}.known_by` to files to read them whole."
             )
 
 

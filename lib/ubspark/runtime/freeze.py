@@ -4,7 +4,7 @@ import getpass
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
     _validate_names("outputs", config.outputs, recipe.outputs, recipe.name)
     given = resolve_model(validate_model(recipe.params, config.params, "params."), home)
     opened = {
-        name: _open_input(name, kind, config.inputs[name], home, scratch)
+        name: _identify(_open_input(name, kind, config.inputs[name], home, scratch), config)
         for name, kind in kinds.items()
     }
     params = recipe.resolve(opened, given)
@@ -294,6 +294,23 @@ def _open_input(name: str, kind: str, given: InputConfig, home: Home, scratch: P
     )
 
 
+def _identify(opened: JobInput, config: JobConfig) -> JobInput:
+    """Return an input with what a HATS catalog is to be known by."""
+    known_by = config.inputs[opened.name].known_by
+    if known_by is None:
+        return opened
+    if isinstance(opened.source, HatsSource):
+        catalog = replace(opened.source.catalog, known_by=known_by)
+        return replace(opened, source=replace(opened.source, catalog=catalog))
+    if isinstance(opened.table, HatsCatalog):
+        return replace(opened, table=replace(opened.table, known_by=known_by))
+    msg = (
+        f"`inputs.{opened.name}.known_by` is for HATS catalogs; other files are always read whole, "
+        f"and tables have versions."
+    )
+    raise ParameterError(msg)
+
+
 def _open_unsorted(name: str, given: InputConfig, scratch: Path) -> JobInput:
     """Open a file or folder whose rows Spark will sort on the sky."""
     path = to_local_path(str(given.path))
@@ -352,13 +369,11 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
             "where": opened.where and str(opened.where),
             "epoch": given.epoch,
             "pm_includes_cos_dec": given.pm_includes_cos_dec,
+            "known_by": given.known_by,
         }
         options |= {key: value for key, value in chosen.items() if value not in (None, {})}
         if isinstance(opened.source, HatsSource):
-            catalog = opened.source.catalog
-            return CatalogInput(
-                catalog.uri, catalog.digest, catalog.n_files, catalog.n_bytes, options
-            )
+            return _record_catalog(opened.source.catalog, options)
         manifest = compute_manifest(opened.source.files, opened.source.path)
         return FileInput(str(Path(opened.source.path).absolute()), manifest, options)
     table = opened.table
@@ -371,9 +386,22 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
         "where": opened.where and str(opened.where),
     }
     if isinstance(table, HatsCatalog):
-        return CatalogInput(table.uri, table.digest, table.n_files, table.n_bytes, options)
+        if given.known_by is not None:
+            options["known_by"] = given.known_by
+        return _record_catalog(table, options)
     if not isinstance(table, TableVersion):
         raise TypeError(table)
     deadline = find_deadline(table)
     until = None if deadline is None else f"{deadline:%Y-%m-%d}"
     return TableInput(table.uri, table.table_id, table.version, options, until)
+
+
+def _record_catalog(catalog: HatsCatalog, options: Mapping[str, Any]) -> CatalogInput:
+    return CatalogInput(
+        catalog.uri,
+        catalog.digest,
+        catalog.n_files,
+        catalog.n_bytes,
+        options,
+        "footers" if catalog.is_known_by_footers else "files",
+    )

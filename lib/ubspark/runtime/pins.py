@@ -5,7 +5,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 
-from ubspark.errors import InputMissingError, ParameterError, SourceError
+from ubspark.errors import InputMissingError, ParameterError, SourceError, TransientError
 from ubspark.lineage.entities import Entity
 from ubspark.runtime.home import Home
 
@@ -40,7 +40,7 @@ def read_pins(home: Home) -> list[Pin]:
         If the list is damaged: then nothing may be removed.
     """
     path = home.path / _FILE
-    if not path.is_file():
+    if not path.exists():
         return []
     try:
         return [Pin(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
@@ -75,6 +75,7 @@ def remove_pin(home: Home, entity: Entity) -> Pin:
     InputMissingError
         If it is not pinned.
     """
+    home.validate_writable()
     with home.lock("pins"):
         pins = read_pins(home)
         found = [pin for pin in pins if pin.key == entity.key]
@@ -87,5 +88,9 @@ def remove_pin(home: Home, entity: Entity) -> Pin:
 
 def _write(home: Home, pins: list[Pin]) -> None:
     part = home.path / f"{_FILE}.part"
-    part.write_text(json.dumps([asdict(pin) for pin in pins], indent=1), encoding="utf-8")
-    part.replace(home.path / _FILE)
+    try:
+        part.write_text(json.dumps([asdict(pin) for pin in pins], indent=1), encoding="utf-8")
+        part.replace(home.path / _FILE)
+    except OSError as error:
+        msg = f"The list of pins `{home.path / _FILE}` cannot be written: {error.strerror}."
+        raise TransientError(msg) from error

@@ -10,14 +10,23 @@ from ubspark.catalogs.addresses import parse_address
 from ubspark.catalogs.delta import open_table
 from ubspark.catalogs.export.manifest import is_export
 from ubspark.errors import InputMissingError, ParameterError
-from ubspark.lineage.entities import Entity
+from ubspark.lineage.entities import Entity, list_used
 from ubspark.lineage.ledger import Ledger
 from ubspark.runtime.home import Home
 from ubspark.runtime.tables import locate_table
 
-__all__ = ["CONFIG_FILE", "find_entity", "list_roots", "list_written", "open_ledger"]
+__all__ = [
+    "CONFIG_FILE",
+    "find_entity",
+    "list_homes",
+    "list_roots",
+    "list_written",
+    "open_ledger",
+    "read_used",
+    "validate_places",
+]
 
-#: In the home; its key ``roots`` lists folders beside the warehouse.
+#: In the home; its key ``roots`` lists folders beside the warehouse, ``homes`` other homes.
 CONFIG_FILE = "config.yaml"
 
 
@@ -27,19 +36,49 @@ def open_ledger(home: Home) -> Ledger:
 
 
 def list_roots(home: Home) -> list[Path]:
-    """Return the folders to look at: warehouse, configured roots, places that runs named.
+    """Return the folders to look at: warehouses, configured roots, places that runs named.
 
     Raises
     ------
     ParameterError
         If the configuration of the home is wrong.
     """
-    roots = [home.warehouse.absolute(), *_read_configured(home)]
-    written = (place for run in sorted(home.runs.glob("*")) for place in list_written(run))
-    for place in written:
+    homes = list_homes(home)
+    roots = [*(known.warehouse.absolute() for known in homes), *_read_configured(home, "roots")]
+    runs = (run for known in homes for run in sorted(known.runs.glob("*")))
+    for place in (place for run in runs for place in list_written(run)):
         if not any(root == place or root in place.parents for root in roots):
             roots.append(place)
     return roots
+
+
+def list_homes(home: Home) -> list[Home]:
+    """Return a home and those that its configuration names.
+
+    Raises
+    ------
+    ParameterError
+        If the configuration of the home is wrong.
+    """
+    return [home, *(Home(path) for path in _read_configured(home, "homes") if path != home.path)]
+
+
+def validate_places(home: Home) -> None:
+    """Refuse to go on where a configured place cannot be looked at, such as a disk that is away.
+
+    Raises
+    ------
+    InputMissingError
+        Naming it.
+    """
+    for key in ("roots", "homes"):
+        for path in _read_configured(home, key):
+            if not path.is_dir():
+                msg = (
+                    f"`{path}`, one of the `{key}` in `{home.path / CONFIG_FILE}`, is not there; "
+                    f"what lies in it may need what would be removed."
+                )
+                raise InputMissingError(msg)
 
 
 def find_entity(text: str, home: Home, ledger: Ledger) -> Entity:
@@ -64,18 +103,20 @@ def find_entity(text: str, home: Home, ledger: Ledger) -> Entity:
     return Entity("delta", uri, latest.table_id, version)
 
 
-def _read_configured(home: Home) -> Iterator[Path]:
+def _read_configured(home: Home, key: str) -> Iterator[Path]:
     path = home.path / CONFIG_FILE
     if not path.is_file():
         return
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        roots = content.get("roots", [])
-        listed = [Path(str(root)).expanduser().absolute() for root in roots]
-    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
-        msg = f"`{path}` must be YAML with a list of folders under `roots`."
+        given = content.get(key) or []
+    except (OSError, ValueError, yaml.YAMLError, AttributeError) as error:
+        msg = f"`{path}` must be YAML with a list of folders under `{key}`."
         raise ParameterError(msg) from error
-    yield from listed
+    if not isinstance(given, list) or not all(isinstance(entry, str) for entry in given):
+        msg = f"`{key}` in `{path}` must be a list of folders, got {given!r}."
+        raise ParameterError(msg)
+    yield from (Path(entry).expanduser().absolute() for entry in given)
 
 
 def list_written(run: Path) -> Iterator[Path]:
@@ -86,3 +127,11 @@ def list_written(run: Path) -> Iterator[Path]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
     yield from (Path(place) for place in places if "://" not in place)
+
+
+def read_used(run: Path) -> dict[str, Entity]:
+    """Return what the run of a folder reads, by role; nothing where nobody knows."""
+    try:
+        return list_used(json.loads((run / "spec.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}

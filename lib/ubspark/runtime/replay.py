@@ -17,6 +17,7 @@ from ubspark.lineage.environment import describe_code, describe_environment
 from ubspark.lineage.ledger import Ledger
 from ubspark.runtime.bundle import is_bundle, read_bundle
 from ubspark.runtime.config import JobConfig
+from ubspark.runtime.foreign import describe_footers
 from ubspark.runtime.freeze import prepare_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.places import find_entity
@@ -35,6 +36,8 @@ __all__ = [
     "replay",
 ]
 
+#: What a replay says of both machines.
+_MACHINE = ("cpu", "blas", "numba_cpu", "platform", "python")
 #: Packages that decide numbers; others are counted.
 _DECISIVE = ("numpy", "numba", "scipy", "pyarrow", "pyspark", "delta-spark", "scikit-learn")
 
@@ -66,6 +69,8 @@ class Replay:
         Name to comparison.
     changes
         Sentences about what is not as it was: code, environment.
+    remarks
+        Sentences about inputs of which not every byte was compared.
     differences
         Files with rows that differ.
     """
@@ -76,6 +81,7 @@ class Replay:
     outputs: Mapping[str, Comparison]
     changes: Sequence[str]
     differences: Sequence[Path]
+    remarks: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it for records."""
@@ -85,6 +91,7 @@ class Replay:
             "verdict": self.verdict,
             "outputs": {name: found.to_json() for name, found in self.outputs.items()},
             "changes": list(self.changes),
+            "remarks": list(self.remarks),
             "differences": [str(path) for path in self.differences],
         }
 
@@ -162,7 +169,8 @@ def replay(
         if found.rows is not None and found.rows.num_rows:
             paths.append(record.folder / f"differences-{name}.parquet")
             pq.write_table(found.rows, paths[-1])
-    done = Replay(original, record, find_worst(outputs), outputs, changes, paths)
+    remarks = list(describe_footers(original.spec["inputs"]))
+    done = Replay(original, record, find_worst(outputs), outputs, changes, paths, remarks)
     here = _describe_machine(describe_environment())
     known = _read_environment(original)
     there = _describe_machine(known) if known else None
@@ -215,8 +223,8 @@ def _list_environment(original: Original) -> list[str]:
     was, now = _read_environment(original), describe_environment()
     if was is None:
         return ["The environment of the run is not known: its folder is not in this home."]
-    names = ("python", "cpu", "blas", "image")
-    pairs = [(name, was.get(name), now.get(name)) for name in names]
+    names = ("python", "cpu", "blas", "numba_cpu", "image")
+    pairs = [(name, was[name], now.get(name)) for name in names if name in was]
     packages = was.get("packages", {})
     pairs += [(name, packages.get(name), now["packages"].get(name)) for name in _DECISIVE]
     changes = [f"{name} is {b}, and was {a}." for name, a, b in pairs if a != b]
@@ -231,8 +239,8 @@ def _read_environment(original: Original) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found
+    return found if isinstance(found, dict) and isinstance(found.get("packages"), dict) else None
 
 
 def _describe_machine(environment: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: environment.get(name) for name in ("cpu", "blas", "platform", "python")}
+    return {name: environment.get(name) for name in _MACHINE}

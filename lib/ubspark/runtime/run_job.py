@@ -34,7 +34,7 @@ from ubspark.recipes.base import (
 )
 from ubspark.runtime.config import JobConfig
 from ubspark.runtime.failures import describe_failure
-from ubspark.runtime.foreign import describe_deadlines, save_manifests
+from ubspark.runtime.foreign import describe_deadlines, describe_footers, save_manifests
 from ubspark.runtime.freeze import PreparedJob, prepare_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.logs import log_to
@@ -116,6 +116,7 @@ def run_job(
             prepare_place(job, name)
         record = RunRecord.create(home.runs, job.spec)
         record.notes.extend(describe_deadlines(job.spec))
+        record.notes.extend(describe_footers(job.spec.to_json()["inputs"]))
         save_manifests(job.inputs, record.folder)
         with log_to(record.folder / "run.log"), _tracked(record, job, home):
             log_start(job, record)

@@ -16,7 +16,7 @@ from ubspark.runtime.freeze import find_recipe, get_output_kind
 __all__ = ["thaw", "validate_catalogs", "validate_files", "validate_tables"]
 
 #: What stands beside the options of a format in a frozen input.
-_CHOSEN = ("columns", "roles", "region", "where", "epoch", "pm_includes_cos_dec")
+_CHOSEN = ("columns", "roles", "region", "where", "epoch", "pm_includes_cos_dec", "known_by")
 
 
 def thaw(

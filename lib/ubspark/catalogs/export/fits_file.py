@@ -19,6 +19,8 @@ from ubspark.errors import SchemaError
 
 __all__ = ["FitsForm"]
 
+#: What stands beside both checksums.
+_CHECKED = "when the file was written"
 #: Column code, and the type that is written. FITS has words for integers without sign, but
 #: readers mask no nulls among them: the next wider type holds their values.
 _CODES = {
@@ -67,8 +69,22 @@ class FitsForm:
         _describe(table.header, fields, origin)
         primary = fits.PrimaryHDU()
         primary.header["ORIGIN"] = f"ubspark {__version__}"
-        fits.HDUList([primary, table]).writeto(path, checksum=True, output_verify="exception")
+        _write(fits.HDUList([primary, table]), path)
         return int(rows.num_rows)
+
+
+def _write(hdus: fits.HDUList, path: Path) -> None:
+    """Write with checksums; astropy puts the time beside them, and no two files would be alike."""
+    hdus.writeto(path, checksum=True, output_verify="exception")
+    headers = {}
+    with fits.open(path) as written:
+        for hdu in written:
+            hdu.add_checksum(when=_CHECKED)
+            headers[hdu.fileinfo()["hdrLoc"]] = hdu.header.tostring().encode("ascii")
+    with path.open("r+b") as file:
+        for place, header in headers.items():
+            file.seek(place)
+            file.write(header)
 
 
 def _to_column(field: pa.Field, column: pa.ChunkedArray) -> fits.Column:
@@ -195,5 +211,5 @@ def _describe(header: fits.Header, fields: pa.Schema, origin: Origin) -> None:
             text = _read(field, key)
             if text:
                 header[f"{keyword}{number}"] = text.encode("ascii", "replace").decode()
-    for name, value in origin.to_entries().items():
+    for name, value in origin.to_file_entries().items():
         header.add_history(f"{name} = {value}".encode("ascii", "replace").decode())

@@ -44,3 +44,7 @@ class Origin:
             "run_id": self.run_id,
         }
         return {f"ubspark_{name}": str(value) for name, value in facts.items() if value}
+
+    def to_file_entries(self) -> dict[str, str]:
+        """Return them for a file of rows, which is the same wherever its table lies."""
+        return {**self.to_entries(), "ubspark_table": self.table.rstrip("/").rpartition("/")[2]}

@@ -59,7 +59,7 @@ class ParquetShards:
         self, path: Path, pieces: Iterable[pa.Table], schema: pa.Schema, origin: Origin
     ) -> int:
         """Write rows as they come."""
-        return self.form.write(path, pieces, schema.with_metadata(origin.to_entries()))
+        return self.form.write(path, pieces, schema.with_metadata(origin.to_file_entries()))
 
 
 SHARD_FORMATS: Mapping[str, ShardFormat] = {

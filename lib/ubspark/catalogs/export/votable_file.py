@@ -56,7 +56,7 @@ class VOTableForm:
         document = tree.VOTableFile(version="1.4")
         resource = tree.Resource()
         document.resources.append(resource)
-        for name, value in origin.to_entries().items():
+        for name, value in origin.to_file_entries().items():
             resource.infos.append(tree.Info(name=name, value=value))
         table = tree.TableElement(document, name="catalog")
         resource.tables.append(table)

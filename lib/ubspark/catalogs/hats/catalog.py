@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.dataset as ds
 from ubspark.catalogs.hats.folder import Folder, FolderFile
 from ubspark.catalogs.hats.footers import Footers, read_footers
 from ubspark.catalogs.hats.layout import MAX_FOOTERS, HatsLayout
-from ubspark.catalogs.hats.manifest import compute_manifest, compute_manifest_digest
+from ubspark.catalogs.hats.manifest import compute_manifest, compute_manifest_digest, has_footers
 from ubspark.catalogs.hats.partitions import (
     PARTITION_FILE,
     IntArray,
@@ -52,6 +53,8 @@ class HatsCatalog:
         Pixels in sky order; None for an index, whose files follow no pixels.
     collection
         The collection that it was opened through.
+    known_by
+        Whether the manifest holds the digests of whole files or of their footers; by size if None.
     """
 
     uri: str
@@ -62,6 +65,7 @@ class HatsCatalog:
     index: SpatialIndex
     partitions: Partitions | None = field(repr=False)
     collection: CollectionProperties | None = None
+    known_by: Literal["files", "footers"] | None = None
 
     def __str__(self) -> str:
         """Return the place."""
@@ -147,7 +151,12 @@ class HatsCatalog:
         dataset = find_dataset(self.folder)
         metadata = [self.properties.file, PARTITION_FILE]
         metadata += [dataset + name for name in ("_common_metadata", "_metadata")]
-        return compute_manifest(self.folder, metadata, self.files)
+        return compute_manifest(self.folder, metadata, self.files, known_by=self.known_by)
+
+    @property
+    def is_known_by_footers(self) -> bool:
+        """Whether a byte that changes inside a column leaves the digest as it is."""
+        return has_footers(self.manifest)
 
     @property
     def digest(self) -> str:

@@ -4,11 +4,12 @@ import hashlib
 import struct
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 from ubspark.catalogs.hats.folder import Folder, FolderFile
 from ubspark.catalogs.layout import open_filesystem
 
-__all__ = ["FULL_DIGEST_BYTES", "compute_manifest", "compute_manifest_digest"]
+__all__ = ["FULL_DIGEST_BYTES", "compute_manifest", "compute_manifest_digest", "has_footers"]
 
 #: Up to this many bytes of data the files are read whole; above, their footers.
 FULL_DIGEST_BYTES = 256 << 20
@@ -21,6 +22,7 @@ def compute_manifest(
     metadata: Sequence[str],
     data: Sequence[FolderFile],
     *,
+    known_by: Literal["files", "footers"] | None = None,
     full_bytes: int = FULL_DIGEST_BYTES,
 ) -> list[tuple[str, int, str]]:
     """List the files of a catalog.
@@ -31,10 +33,12 @@ def compute_manifest(
         Names of the metadata files; those that are not there are left out.
     data
         The data files.
+    known_by
+        ``footers``: the digest of each data file is that of its Parquet footer, written
+        ``footer:<sha256>``: it holds the sizes, places and extremes of every column chunk, and
+        costs one small read. ``files``: all files are read whole.
     full_bytes
-        Where the data files have more bytes than this together, the digest of each is that of
-        its Parquet footer, written ``footer:<sha256>``: it holds the sizes, places and extremes
-        of every column chunk, and costs one small read.
+        By default files are read whole up to this many bytes of data together.
 
     Returns
     -------
@@ -43,10 +47,12 @@ def compute_manifest(
     """
     sizes = folder.find_sizes(metadata)
     present = [FolderFile(p, n) for p, n in zip(metadata, sizes, strict=True) if n is not None]
-    is_small = sum(file.n_bytes for file in data) <= full_bytes
+    if known_by is None:
+        is_small = sum(file.n_bytes for file in data) <= full_bytes
+        known_by = "files" if is_small else "footers"
 
     def digest(file: FolderFile) -> tuple[str, int, str]:
-        whole = is_small or file in present
+        whole = known_by == "files" or file in present
         text = _digest_file(folder, file) if whole else _FOOTER + _digest_footer(folder, file)
         return file.path, file.n_bytes, text
 
@@ -58,6 +64,11 @@ def compute_manifest_digest(files: Iterable[tuple[str, int, str]]) -> str:
     """Return one digest of a manifest; the names count, for they say where on the sky rows lie."""
     listed = sorted(f"{path} {n_bytes} {digest}" for path, n_bytes, digest in files)
     return hashlib.sha256("\n".join(listed).encode()).hexdigest()
+
+
+def has_footers(files: Iterable[tuple[str, int, str]]) -> bool:
+    """Whether some files of a manifest are known by their footers alone."""
+    return any(digest.startswith(_FOOTER) for _, _, digest in files)
 
 
 def _digest_file(folder: Folder, file: FolderFile) -> str:
