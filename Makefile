@@ -8,7 +8,7 @@ IMAGE ?= localhost/ubspark:dev
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch bench-crossmatch-cost clean bench-gpu bench-periodograms bench-periodograms-run eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-lsdb peer-acid peer-rocrate image k8s-jobs test-k8s test-operator
+.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch bench-crossmatch-cost clean bench-gpu bench-periodograms bench-periodograms-run eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-feets peer-lsdb peer-acid peer-rocrate image k8s-jobs test-k8s test-operator
 
 help:  ## Show the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -101,7 +101,7 @@ bench-periodograms-run: setup  ## Search a hundred thousand light curves; does i
 eval-periods: setup  ## Count the published periods that are found.
 	$(BIN)/python benchmarks/eval_periods.py
 
-bench-features: setup .peers/light-curve/.ready  ## Time the features beside light-curve.
+bench-features: setup .peers/light-curve/.ready .peers/feets/.ready  ## Time the features beside light-curve and feets.
 	$(BIN)/python benchmarks/bench_features.py
 
 eval-classes: setup .peers/light-curve/.ready  ## Learn published classes, by our features and by those of light-curve.
@@ -115,6 +115,7 @@ bench-catalogs: setup .peers/lsdb/.ready  ## Time reading and writing HATS, and 
 	$(BIN)/python benchmarks/bench_lightcurves.py
 
 peer-light-curve: .peers/light-curve/.ready  ## Make the environment of light-curve.
+peer-feets: .peers/feets/.ready  ## Make the environment of feets.
 peer-lsdb: .peers/lsdb/.ready  ## Make the environment of the newest LSDB.
 peer-acid: .peers/acid/.ready  ## Make the environment of ACID.
 peer-rocrate: .peers/rocrate/.ready  ## Make the environment of the validator of RO-Crates.

@@ -1,41 +1,56 @@
-"""Time feature kernels beside light-curve's Rust engine, one thread each, on the same objects.
+"""Time feature kernels beside light-curve's Rust engine and feets, one thread each.
 
-Run as ``python benchmarks/bench_features.py [objects] [epochs] [PYTHON]`` where PYTHON has
-light-curve (default ``.peers/light-curve/bin/python``). Six bands; the objects are simulated
-sawtooth variables. Prints microseconds of processor time per object, and lines
-``ratio NAME VALUE``: our time over the peer's; for ``kernel/job`` the time of the kernels over that
+Run as ``python benchmarks/bench_features.py [objects] [epochs]``; the peers are in
+``.peers/light-curve`` and ``.peers/feets``. Six bands; the objects are simulated sawtooth
+variables, and all is measured with the settings of Spark's workers. Prints microseconds of
+processor time per object, and lines ``ratio NAME VALUE``: our time over light-curve's; the time of
+feets over ours, for more features on our side; for ``kernel/job`` the time of the kernels over that
 of a whole task of the job, which reads nested light curves from Parquet, writes the features and
 digests them.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from bench_classify import Watch, save
 
 from ubspark.catalogs.digests import compute_digest
 from ubspark.catalogs.layout import FileLayout
 from ubspark.catalogs.parquet_sink import ParquetSink
+from ubspark.catalogs.parts import PartReader
 from ubspark.features import DEFAULT_FEATURES, FeatureSet, Registry, compute_features
-from ubspark.features.arrow import CurveColumns, split_by_epochs, to_arrays, to_light_curves
+from ubspark.features.arrow import CurveColumns, to_arrays, to_light_curves
 from ubspark.features.compute import compute_set
 from ubspark.features.quality import FeatureQuality
 from ubspark.features.registry import FeatureInputs
 from ubspark.features.segments import split_bands
+from ubspark.features.spark import BYTES_PER_PART as PART
 from ubspark.features.spark import FeatureTask
+from ubspark.runtime.config import ResourceConfig, parse_job
+from ubspark.runtime.home import Home
+from ubspark.runtime.run_job import run_job
+from ubspark.runtime.session import SPARK_SETTINGS, build_session
 from ubspark.timeseries import LightCurves
 
 ROOT = Path(__file__).parent.parent
 PEER = ROOT / "tests" / "features" / "peer.py"
 BANDS = tuple("ugrizy")
 REPEATS = 7
-#: Objects of a task of the job.
+FEETS = ROOT / "benchmarks" / "peers" / "feets_features.py"
+#: Objects of a task of the job; objects for feets.
 N_JOB = 8000
+N_FEETS = 20
+#: Files of as many objects, and tasks at once, of the job in Spark.
+N_FILES = 12
+N_CORES = 2
+ROLES = {"id": "objectId", "time": "mjd", "flux": "flux", "flux_error": "fluxErr", "band": "band"}
 
 
 def make_curves(n: int, n_epochs: int) -> LightCurves:
@@ -89,7 +104,27 @@ def validate_same(curves: LightCurves, theirs: dict[str, np.ndarray]) -> None:
         sys.exit("The two do not agree.")
 
 
-def main(n: int = 500, n_epochs: int = 300, python: str = "") -> None:
+def time_feets(curves: LightCurves) -> float:
+    """Return the time of feets per object, microseconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "in.npz"
+        arrays = {name: getattr(curves, name) for name in ("offsets", "t", "y", "dy", "band")}
+        np.savez(source, **arrays)
+        call = [str(find_peer("feets")), str(FEETS), str(source), "2"]
+        done = subprocess.run(call, capture_output=True, text=True, check=True)
+    version, n_features, time_us = done.stdout.split()
+    print(f"peer feets {version}: {float(time_us):.0f} us per object, {n_features} features a band")
+    return float(time_us)
+
+
+def find_peer(name: str) -> Path:
+    python = ROOT / ".peers" / name / "bin" / "python"
+    if not python.exists():
+        sys.exit(f"There is no {python}: `make peer-{name}` makes it.")
+    return python
+
+
+def main(n: int = 500, n_epochs: int = 300) -> None:
     curves = make_curves(n, n_epochs)
     columns = {"period": np.full(n, 1.7)}
     alike, default = select_named_alike(), DEFAULT_FEATURES.select(columns=())
@@ -106,12 +141,11 @@ def main(n: int = 500, n_epochs: int = 300, python: str = "") -> None:
         print(f"time {name} {1e6 * seconds / n:.1f} us per object, {width} columns")
     time_sets(curves, folded, columns)
     time_job(n_epochs)
-    peer = python or str(ROOT / ".peers" / "light-curve" / "bin" / "python")
-    if not Path(peer).exists():
-        sys.exit(f"There is no {peer}: `make peer-light-curve` makes it.")
-    theirs = time_peer(curves, peer)
+    theirs = time_peer(curves, str(find_peer("light-curve")))
     for name, seconds in times.items():
         print(f"ratio {name}/light-curve {1e6 * seconds / n / theirs:.2f}")
+    slow = time_feets(make_curves(N_FEETS, n_epochs))
+    print(f"ratio feets/named_alike {slow / (1e6 * times['named_alike'] / n):.0f}")
 
 
 def time_job(n_epochs: int) -> None:
@@ -128,22 +162,38 @@ def time_job(n_epochs: int) -> None:
         fields += [pa.field(c.name, t) for c, t in zip(columns, map(to_arrow, types), strict=True)]
         sink = ParquetSink(folder, pa.schema(fields))
         cells = np.array([[0, N_JOB]])
-        job = (layout, cells, names, ("objectId",), {}, registry, BANDS, "psfFlux", False)
+        job = (
+            PartReader(layout),
+            cells,
+            names,
+            ("objectId",),
+            {},
+            registry,
+            BANDS,
+            "psfFlux",
+            False,
+        )
+
+        def make() -> Iterator[pa.Table]:
+            return FeatureTask(*job)(iter([pa.RecordBatch.from_pydict({"id": [0]})]))
 
         def run() -> None:
-            for _ in sink.write(FeatureTask(*job).compute_cell(cells)):
+            for _ in sink.write(make()):
                 pass
 
         wanted = ["objectId", *names.names]
-        rows = layout.read(cells, wanted)
-        parts = list(split_by_epochs(rows, names.time, 300_000))
+
+        def read() -> Iterator[pa.Table]:
+            return PartReader(layout).read_parts(cells, wanted, n_bytes=PART, coded=["band"])
+
+        parts = list(read())
         arrays = [to_light_curves(part, names, BANDS) for part in parts]
         found = compute_features(arrays[0], registry)
-        made = pa.concat_tables(FeatureTask(*job).compute_cell(cells))
+        made = pa.concat_tables(make()).combine_chunks()
         share = N_JOB / len(arrays[0])
         times = {
             "kernel": measure(lambda: [compute_features(few, registry) for few in arrays]),
-            "read": measure(lambda: layout.read(cells, wanted)),
+            "read": measure(lambda: sum(part.num_rows for part in read())),
             "to arrays": share * measure(lambda: to_light_curves(parts[0], names, BANDS)),
             "quality": share * measure(lambda: FeatureQuality().add(found.values, found.status)),
             "to columns": share * measure(lambda: to_arrays(found, types)),
@@ -154,20 +204,52 @@ def time_job(n_epochs: int) -> None:
     for name, seconds in times.items():
         print(f"  {name} {1e6 * seconds / N_JOB:.1f} us")
     print(f"ratio kernel/job {times['kernel'] / times['job']:.2f}")
+    time_spark(n_epochs, times["kernel"] / N_JOB)
+
+
+def time_spark(n_epochs: int, kernel_seconds: float) -> None:
+    """Print what a whole job in Spark costs beside its kernels: start of tasks, commit, record."""
+    spark = build_session(ResourceConfig(master=f"local[{N_CORES}]", memory="1g"), app_name="bench")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home(Path(folder))
+        home.validate_writable()
+        source = home.path / "source"
+        for number in range(N_FILES):
+            (source / str(number)).mkdir(parents=True)
+            place = source / str(number) / "curves.parquet"
+            write_curves(place, make_curves(N_JOB, n_epochs), first=number * N_JOB)
+        save(spark.read.parquet(f"{source}/*"), home, "curves", {})
+        content = {
+            "job": "features",
+            "inputs": {"lightcurves": {"table": "curves", "roles": ROLES}},
+            "params": {"bands": list(BANDS), "is_magnitude": False},
+            "outputs": {"features": {"table": "features", "mode": "overwrite"}},
+        }
+        for _ in range(2):
+            with Watch() as ours:
+                made = run_job(parse_job(content), home=home, spark=spark, force=True)
+    spark.stop()
+    kernel = kernel_seconds * N_FILES * N_JOB
+    seconds = made.record.metrics["seconds"]
+    print(f"  Spark job of {N_FILES * N_JOB:,} objects, {N_CORES} tasks at once: {seconds:.1f} s")
+    print(f"  processor time of all processes {ours.processor:.1f} s, kernels {kernel:.1f} s")
+    print(f"ratio kernel/spark_job_clock {kernel / N_CORES / seconds:.2f}")
+    print(f"ratio kernel/spark_job_processor {kernel / ours.processor:.2f}")
 
 
 def to_arrow(name: str) -> pa.DataType:
     return pa.type_for_alias(name)
 
 
-def write_curves(path: Path, curves: LightCurves) -> FileLayout:
+def write_curves(path: Path, curves: LightCurves, first: int = 0) -> FileLayout:
     """Write light curves as the jobs do, and return the layout of the file."""
     n = len(curves)
     names = pa.array(BANDS).take(pa.array(curves.band)).cast(pa.string())
     lists = {"mjd": curves.t, "flux": curves.y, "fluxErr": curves.dy, "band": names}
     offsets = pa.array(curves.offsets.astype(np.int32))
     nested = {k: pa.ListArray.from_arrays(offsets, pa.array(v)) for k, v in lists.items()}
-    rows = pa.table({"_healpix_29": np.arange(n), "objectId": np.arange(n), **nested})
+    ids = first + np.arange(n)
+    rows = pa.table({"_healpix_29": ids, "objectId": ids, **nested})
     ((file, _),) = list(ParquetSink(str(path.parent), rows.schema).write([rows]))
     sizes = (np.array([0]), np.array([n - 1]), np.array([n]), np.array([file.n_bytes]))
     return FileLayout((str(path.parent / file.path),), *sizes, rows.schema)
@@ -185,5 +267,14 @@ def time_sets(curves: LightCurves, registry: Registry, columns: dict[str, np.nda
         print(f"  {part.name} {1e6 * run(part) / len(curves):.1f} us")
 
 
+def take_settings_of_workers() -> None:
+    """Start again with the environment that the runner gives to Spark's Python workers."""
+    prefix = "spark.executorEnv."
+    ours = {k.removeprefix(prefix): v for k, v in SPARK_SETTINGS.items() if k.startswith(prefix)}
+    if ours.items() - os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ours})
+
+
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]), *sys.argv[3:4])
+    take_settings_of_workers()
+    main(*map(int, sys.argv[1:3]))

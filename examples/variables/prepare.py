@@ -1,8 +1,8 @@
-"""Write the light curves of ASAS stars, one row each, and their published classes.
+"""Say what the files of the ASAS stars leave out, and set some of their classes aside.
 
-``python prepare.py FOLDER`` reads ``$UBSPARK_DATA/asas_classes`` and writes ``curves.parquet`` and
-``stars.parquet``. Three stars in ten of every class are set aside: no step before the report sees
-their class.
+``python prepare.py FOLDER`` reads ``$UBSPARK_DATA/asas_classes`` and writes ``epochs.parquet``,
+with units, and ``stars.parquet``. Three stars in ten of every class are set aside: no step before
+the report sees their class.
 """
 
 import os
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 DATA = Path(os.environ.get("UBSPARK_DATA", "../shared/data")) / "asas_classes"
 ASIDE = 0.3
+UNITS = {"hjd": "d", "mag": "mag", "magErr": "mag"}
 
 
 def main(folder: Path) -> None:
@@ -26,7 +27,7 @@ def main(folder: Path) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     epochs = pq.read_table(DATA / "lightcurves.parquet")
-    pq.write_table(nest(epochs), folder / "curves.parquet")
+    pq.write_table(add_units(epochs), folder / "epochs.parquet")
     stars = pq.read_table(DATA / "classes.parquet").to_pandas().sort_values("asas_id")
     stars["part"] = np.where(set_aside(stars["class"]), "aside", "known")
     for name in ("ra", "dec"):
@@ -37,17 +38,13 @@ def main(folder: Path) -> None:
     print(f"{epochs.num_rows:,} epochs of {len(stars)} stars; the classes of {n_aside} set aside")
 
 
-def nest(epochs: pa.Table) -> pa.Table:
-    """Return one row per star with lists sorted by time, and no position."""
-    rows = epochs.sort_by([("asas_id", "ascending"), ("hjd", "ascending")])
-    ids, first = np.unique(rows["asas_id"].to_numpy(), return_index=True)
-    offsets = pa.array([*first, rows.num_rows], pa.int32())
-    lists = {
-        name: pa.ListArray.from_arrays(offsets, rows[name].combine_chunks())
-        for name in ("hjd", "mag", "magErr")
-    }
-    nowhere = pa.nulls(len(ids), pa.float64())
-    return pa.table({"asas_id": ids, "ra": nowhere, "dec": nowhere, **lists})
+def add_units(epochs: pa.Table) -> pa.Table:
+    """Return the epochs with the units that the source tells in words."""
+    fields = [
+        field.with_metadata({"unit": UNITS[field.name]} if field.name in UNITS else {})
+        for field in epochs.schema
+    ]
+    return pa.table(epochs.columns, schema=pa.schema(fields))
 
 
 def set_aside(classes: pd.Series) -> np.ndarray:

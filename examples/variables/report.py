@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
         ),
         "recall": draw_recall(found),
         "periods": draw_periods(aside),
-        "curves": draw(fold(aside, folder)),
+        "curves": draw(fold(aside, read_curves())),
     }
     for name, picture in pictures.items():
         picture.savefig(folder / f"{name}.png", dpi=130)
@@ -126,9 +126,14 @@ def draw_periods(stars: pd.DataFrame) -> Figure:
     return canvas
 
 
-def fold(stars: pd.DataFrame, folder: Path) -> FoldedCurves:
+def read_curves() -> pd.DataFrame:
+    """Return the light curves by star."""
+    columns = ["asas_id", "hjd", "mag"]
+    return ubspark.read_table("asas_curves", columns=columns).to_pandas().set_index("asas_id")
+
+
+def fold(stars: pd.DataFrame, curves: pd.DataFrame) -> FoldedCurves:
     """Return for each class the star whose class is surest, folded at its period."""
-    curves = pq.read_table(folder / "curves.parquet").to_pandas().set_index("asas_id")
     panels = {}
     for name, group in stars.dropna(subset="log10_period").groupby("label"):
         best = group[f"p_{name}"].astype(float).idxmax()

@@ -16,6 +16,7 @@ __all__ = [
     "Image",
     "Matrix",
     "SkyMap",
+    "Table",
 ]
 
 
@@ -158,6 +159,24 @@ class Matrix:
     y_label: str
     names: tuple[str, ...]
     counts: NDArray[np.int64]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a report that are read, not seen.
+
+    Attributes
+    ----------
+    header
+        Names of the columns; the first is the name of a row.
+    rows
+        Each as long as the header; numbers stand to the right, NaN as nothing.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | float, ...], ...]
     caption: str = ""
 
 

@@ -210,6 +210,23 @@ def test_only_values_that_repeat_have_a_dictionary(tmp_path: Path) -> None:
     assert coded == {"band", "count"}
 
 
+def test_many_small_batches_make_the_file_of_one(tmp_path: Path) -> None:
+    """Rows, order, statistics and digest; also where types have to be cast."""
+    n = 5000
+    rows = pa.table({"v": np.arange(n) / 7, "s": [f"s{i}" for i in range(n)]})
+    rows = rows.append_column("l", pa.array([[i] * (i % 3) for i in range(n)]))
+    schema = pa.schema([("v", pa.float32()), ("s", pa.string()), ("l", pa.list_(pa.int64()))])
+    found = []
+    for size in (n, 7):
+        sink = ParquetSink(str(tmp_path), schema)
+        ((file, digest),) = sink.write(rows.slice(i, size) for i in range(0, n, size))
+        assert file is not None
+        table = pq.read_table(tmp_path / file.path)
+        found.append((table.to_pylist(), file.stats, digest))
+        assert table["v"].to_pylist() == rows["v"].cast(pa.float32()).to_pylist()
+    assert found[0] == found[1]
+
+
 def test_nan_of_one_file_does_not_cost_another_its_bounds(tmp_path: Path) -> None:
     rows = pa.table({"v": [math.nan] * 100 + [1.0] * 100})
     first, second = write(tmp_path, rows, file_bytes=1)

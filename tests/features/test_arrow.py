@@ -46,6 +46,20 @@ def test_slices_and_chunks_do_not_matter() -> None:
     assert len(to_light_curves(rows.slice(0, 0), COLUMNS, BANDS)) == 0
 
 
+def test_bands_may_come_in_dictionaries() -> None:
+    rows = make_rows()
+    band = rows["band"].combine_chunks()
+    # Epochs: g, r, z, r, none, g.
+    coded = pa.DictionaryArray.from_arrays([3, 1, 0, 1, None, 3], ["z", "r", None, "g"])
+    lists = pa.ListArray.from_arrays(band.offsets, coded)
+    found = to_light_curves(rows.set_column(4, "band", lists), COLUMNS, BANDS)
+    assert found.band.tolist() == [0, 1, -1, 1, -1, 0]
+
+
+def test_no_rows_make_no_batch() -> None:
+    assert list(split_by_epochs(make_rows().slice(0, 0), "t", 10)) == []
+
+
 def test_values_behind_a_null_list_do_not_count() -> None:
     offsets, values = pa.array([0, 2, 4], pa.int32()), pa.array([1.0, 2.0, 3.0, 4.0])
     hidden = pa.ListArray.from_arrays(offsets, values, mask=pa.array([False, True]))

@@ -1,7 +1,7 @@
 """Training, calibration, evaluation: right where the answer is known, else chance."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ubspark.errors import ParameterError
 from ubspark.features import DEFAULT_FEATURES, compute_features
@@ -89,6 +90,25 @@ def test_the_same_seed_gives_the_same_training(blobs: Blobs, training: Training)
     again = train(*blobs, estimator=LogisticRegression(class_weight="balanced"))
     np.testing.assert_array_equal(again.probabilities, training.probabilities)
     np.testing.assert_array_equal(again.importance, training.importance)
+
+
+class ThreadSpy(LogisticRegression):  # type: ignore[misc]  # has no stubs
+    """A classifier that notes with how many threads it may be fitted."""
+
+    seen: ClassVar[set[int]] = set()
+
+    def fit(self, x: FloatArray, y: NDArray[np.int64]) -> "ThreadSpy":
+        found = (int(pool["num_threads"]) for pool in threadpool_info())
+        self.seen.add(max(found))
+        super().fit(x, y)
+        return self
+
+
+def test_few_rows_are_trained_by_one_thread(blobs: Blobs) -> None:
+    ThreadSpy.seen.clear()
+    with threadpool_limits(2):
+        train(*blobs, estimator=ThreadSpy(), n_shuffles=0)
+    assert ThreadSpy.seen == {1}
 
 
 def test_probabilities_of_an_overconfident_classifier_are_mended() -> None:

@@ -24,12 +24,11 @@ def load(examples: Path, name: str) -> ModuleType:
     return module
 
 
-def test_epochs_become_sorted_lists(examples: Path) -> None:
-    epochs = {"asas_id": [7, 3, 7], "hjd": [2.0, 5.0, 1.0], "mag": [11.0, 12.0, 10.0]}
-    rows = load(examples, "prepare").nest(pa.table({**epochs, "magErr": [0.1, 0.2, 0.3]}))
-    assert rows["asas_id"].to_pylist() == [3, 7]
-    assert rows["hjd"].to_pylist() == [[5.0], [1.0, 2.0]]
-    assert rows["magErr"].to_pylist() == [[0.2], [0.3, 0.1]]
+def test_epochs_get_their_units(examples: Path) -> None:
+    epochs = pa.table({"asas_id": [7], "hjd": [2.0], "mag": [11.0], "magErr": [0.1]})
+    fields = load(examples, "prepare").add_units(epochs).schema
+    units = {field.name: (field.metadata or {}).get(b"unit") for field in fields}
+    assert units == {"asas_id": None, "hjd": b"d", "mag": b"mag", "magErr": b"mag"}
 
 
 def test_each_class_is_set_aside_alike(examples: Path) -> None:
@@ -43,7 +42,7 @@ def test_the_job_files_are_right(examples: Path, name: str) -> None:
     load_job(examples / "variables" / f"{name}.yaml", [])
 
 
-def test_the_report_judges_and_draws(examples: Path, tmp_path: Path) -> None:
+def test_the_report_judges_and_draws(examples: Path) -> None:
     report = load(examples, "report")
     rng = np.random.default_rng(1)
     truth = np.array(["a", "b"])[np.arange(20) % 2]
@@ -65,6 +64,5 @@ def test_the_report_judges_and_draws(examples: Path, tmp_path: Path) -> None:
     assert isinstance(report.draw_periods(stars), Figure)
     assert isinstance(report.draw_recall(found), Figure)
     lists = {name: [rng.normal(10, 1, 5).tolist()] * 20 for name in ("hjd", "mag")}
-    pd.DataFrame({"asas_id": np.arange(20), **lists}).to_parquet(tmp_path / "curves.parquet")
-    assert len(report.fold(stars, tmp_path).panels) == 2
+    assert len(report.fold(stars, pd.DataFrame(lists, index=stars.index)).panels) == 2
     assert "0.950" in report.compose(found, stars, ["confusion"], "scores@v0")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
 
@@ -172,6 +173,15 @@ def test_columns_say_what_they_are(tables: Home, spark: SparkSession) -> None:
     assert table.properties["ubspark.features.registry"] == registry.version
 
 
+def test_cells_without_a_row_that_counts_are_empty(tables: Home, spark: SparkSession) -> None:
+    for name, where, n in (("one", "objectId = 105", 1), ("none", "objectId < 0", 0)):
+        config = configure(name, cells=7, sets=["moments"])
+        given = config.inputs["lightcurves"].model_copy(update={"where": where})
+        config.inputs["lightcurves"] = given
+        assert run_job(config, home=tables, spark=spark).record.metrics["objects"] == n
+        assert read(tables, name)["objectId"].to_pylist() == [105] * n
+
+
 def test_joined_tables_bring_their_features(tables: Home, spark: SparkSession) -> None:
     outcome = run(tables, spark, "joined", ("periods", "matches"))
     rows = read(tables, "joined")
@@ -259,3 +269,11 @@ def test_drift_is_told_between_versions(tables: Home, spark: SparkSession) -> No
         config.inputs["previous"] = before
         outcome = run_job(config, home=tables, spark=spark)
         assert outcome.record.metrics["drifted_columns"] == n
+        assert (outcome.record.folder / "drift.png").is_file()
+        page = (outcome.record.folder / "report.html").read_text()
+        assert "<th>undefined</th><th>smallest</th><th>largest</th><th>drift</th>" in page
+        mean = read(tables, f"after_{name}")["g_mean"].drop_null()
+        low, high = pc.min_max(mean).as_py().values()
+        # As computed, before it is stored in single precision.
+        assert f">{low:.4g}<" in page
+        assert f">{high:.4g}<" in page

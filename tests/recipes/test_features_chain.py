@@ -8,6 +8,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 from pyspark.sql import SparkSession
@@ -182,6 +183,29 @@ def test_cells_do_not_change_the_scores(home: Home, spark: SparkSession) -> None
 
 def test_training_again_changes_nothing(home: Home, spark: SparkSession) -> None:
     assert run_job(configure_train(home), home=home, spark=spark).already_made
+
+
+def test_only_rows_that_meet_the_conditions_are_trained_on(home: Home, spark: SparkSession) -> None:
+    """Of labels and of features; the others might not exist."""
+    config = configure_train(home, "some")
+    conditions = {"labels": "objectId < 100", "features": "objectId >= 10 and V_n_epochs > 5"}
+    for name, where in conditions.items():
+        config.inputs[name] = config.inputs[name].model_copy(update={"where": where})
+    outcome = run_job(config, home=home, spark=spark)
+    held = pq.read_table(home.path / "some" / "out_of_fold.parquet")
+    # Every other object has a label.
+    assert sorted(held["id"].to_pylist()) == list(range(10, 100, 2))
+    assert outcome.record.metrics["labelled_objects"] == 45
+    everything = load_model(home.path / "model").digest
+    assert load_model(home.path / "some").digest != everything
+
+
+def test_a_condition_on_no_column_is_refused(home: Home) -> None:
+    config = configure_train(home, "refused")
+    labels = config.inputs["labels"].model_copy(update={"where": "clas = 'sine'"})
+    config.inputs["labels"] = labels
+    with pytest.raises(SchemaError, match="Did you mean `class`"):
+        plan_job(config, home=home)
 
 
 def test_a_table_of_another_registry_is_refused(home: Home, spark: SparkSession) -> None:

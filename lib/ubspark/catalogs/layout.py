@@ -22,6 +22,7 @@ from ubspark.sky.healpix import find_in_ranges
 
 __all__ = [
     "FileLayout",
+    "choose_groups",
     "conform",
     "join_sorted",
     "may_hold",
@@ -223,17 +224,22 @@ def may_hold(group: pq.RowGroupMetaData, within: Bounds) -> bool:
     return True
 
 
+def choose_groups(metadata: pq.FileMetaData, ranges: IntArray, within: Bounds) -> list[int]:
+    """Return the row groups that may hold rows of some ranges and within some bounds."""
+    bounds = np.array([pair for _, pair in _bounds(metadata)], dtype=np.int64)
+    if len(bounds) == 0:
+        return []
+    meets = np.flatnonzero(meets_ranges(bounds[:, 0], bounds[:, 1], ranges))
+    return [i for i in meets.tolist() if may_hold(metadata.row_group(i), within)]
+
+
 def _read_file(
     path: str, ranges: IntArray, schema: pa.Schema, within: Bounds
 ) -> Iterator[pa.Table]:
     """Yield the rows of one file that lie in the ranges, a table per run of row groups."""
     filesystem, name = open_filesystem(path)
     with pq.ParquetFile(name, filesystem=filesystem, pre_buffer=True) as file:
-        bounds = np.array([pair for _, pair in _bounds(file.metadata)], dtype=np.int64)
-        if len(bounds) == 0:
-            return
-        meets = np.flatnonzero(meets_ranges(bounds[:, 0], bounds[:, 1], ranges))
-        groups = [i for i in meets.tolist() if may_hold(file.metadata.row_group(i), within)]
+        groups = choose_groups(file.metadata, ranges, within)
         if len(groups) == 0:
             return
         there = set(file.schema_arrow.names)

@@ -21,6 +21,8 @@ from ubspark.errors import SchemaError
 
 __all__ = ["Constraint", "ParquetSink", "WrittenFile"]
 
+#: Arrow bytes that are worth a piece of their own.
+_PIECE_BYTES = 16 << 20
 _MAX_TEXT = 32
 _LAST_CHARACTER = "\U0010ffff"
 _BEGINNING = datetime(1970, 1, 1)
@@ -104,12 +106,11 @@ class ParquetSink:
         """
         waiting: list[pa.Table] = []
         wrote, n_bytes = False, 0
-        for batch in batches:
-            rows = pa.table(batch) if isinstance(batch, pa.RecordBatch) else batch
-            if rows.num_rows == 0:
-                continue
-            waiting.append(self._conform(rows))
-            n_bytes += waiting[-1].nbytes
+        tables = (pa.table(b) if isinstance(b, pa.RecordBatch) else b for b in batches)
+        parts = (self._conform(table) for table in tables if table.num_rows)
+        for rows in _gather(parts, min(_PIECE_BYTES, self.file_bytes)):
+            waiting.append(rows)
+            n_bytes += rows.nbytes
             if n_bytes >= self.file_bytes:
                 yield self._write_file(pa.concat_tables(waiting))
                 waiting, wrote, n_bytes = [], True, 0
@@ -130,6 +131,9 @@ class ParquetSink:
                 raise SchemaError(msg)
         for constraint in self.constraints:
             constraint.validate(rows)
+        if rows.schema.types == self.schema.types:
+            # To cast hundreds of columns takes its time, even if nothing changes.
+            return pa.Table.from_arrays(rows.columns, schema=self.schema)
         return rows.cast(self.schema)
 
     def _write_file(self, rows: pa.Table) -> tuple[WrittenFile, ContentDigest]:
@@ -152,6 +156,24 @@ class ParquetSink:
             n_bytes = stream.tell()
         stats = json.dumps(_compute_stats(rows, with_nan, made[0]), ensure_ascii=False)
         return WrittenFile(name, n_bytes, rows.num_rows, stats), compute_digest(rows)
+
+
+def _gather(tables: Iterable[pa.Table], piece_bytes: int) -> Iterator[pa.Table]:
+    """Yield small tables joined into larger ones: each column of each piece costs a few calls."""
+    few: list[pa.Table] = []
+    n_bytes = 0
+    for rows in tables:
+        few.append(rows)
+        n_bytes += rows.nbytes
+        if n_bytes >= piece_bytes:
+            yield _join(few)
+            few, n_bytes = [], 0
+    if few:
+        yield _join(few)
+
+
+def _join(few: list[pa.Table]) -> pa.Table:
+    return few[0] if len(few) == 1 else pa.concat_tables(few).combine_chunks()
 
 
 def _holds_nan(column: pa.ChunkedArray) -> bool:

@@ -99,9 +99,17 @@ class SelectedSource:
 
     def read(self, ranges: IntArray, columns: Sequence[str]) -> pa.Table:
         """Read the selected rows whose index lies in half-open ranges, sorted by it."""
-        if self.region is not None:
-            ranges = intersect_ranges(np.asarray(ranges, dtype=np.int64), self.region.ranges)
-        table = self.source.read(ranges, list(dict.fromkeys([*columns, *self._needed])))
+        table = self.source.read(self.cut(ranges), [*columns, *self.needed])
+        return self.keep(table, columns)
+
+    def cut(self, ranges: IntArray) -> IntArray:
+        """Return the parts of half-open ranges that lie in the region."""
+        if self.region is None:
+            return ranges
+        return intersect_ranges(np.asarray(ranges, dtype=np.int64), self.region.ranges)
+
+    def keep(self, table: pa.Table, columns: Sequence[str]) -> pa.Table:
+        """Return the selected ones of rows of the source that have the columns `needed` too."""
         if self.region is not None and not self.region.is_exact:
             inside = self.region.contains(_to_degrees(table[self.ra]), _to_degrees(table[self.dec]))
             table = table if inside.all() else table.filter(pa.array(inside))
@@ -131,10 +139,10 @@ class SelectedSource:
 
     def estimate_share(self, columns: Sequence[str]) -> float:
         """Return the share of the files' bytes that some columns take, with those of the test."""
-        return self.source.estimate_share([*columns, *self._needed])
+        return self.source.estimate_share([*columns, *self.needed])
 
     @cached_property
-    def _needed(self) -> tuple[str, ...]:
+    def needed(self) -> tuple[str, ...]:
         """The columns that tell which rows belong to the selection."""
         names = [] if self.condition is None else list(columns_of(self.condition))
         if self.region is not None and not self.region.is_exact:

@@ -83,6 +83,8 @@ def to_light_curves(rows: pa.Table, columns: CurveColumns, bands: tuple[str, ...
 
 def split_by_epochs(rows: pa.Table, time: str, n_epochs: int) -> Iterator[pa.Table]:
     """Yield runs of rows of about so many epochs, at least one row each."""
+    if rows.num_rows == 0:
+        return
     lengths = pc.fill_null(pc.list_value_length(rows[time]), 0).to_numpy()
     before = np.cumsum(lengths) - lengths
     run = before // n_epochs
@@ -112,6 +114,9 @@ def to_floats(values: pa.Array) -> FloatArray:
 
 
 def _combine(values: pa.ChunkedArray) -> pa.Array:
+    if values.num_chunks == 1:
+        # Combining copies, one chunk too.
+        return values.chunk(0)
     combined = values.combine_chunks()
     return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
@@ -130,5 +135,9 @@ def _to_offsets(lists: pa.Array) -> NDArray[np.int64]:
 
 
 def _to_codes(names: pa.Array, bands: tuple[str, ...]) -> NDArray[np.int8]:
+    if pa.types.is_dictionary(names.type):
+        known = np.append(_to_codes(names.dictionary, bands), np.int8(-1))
+        places = pc.fill_null(names.indices, len(known) - 1)
+        return np.asarray(known[places.to_numpy(zero_copy_only=False)], dtype=np.int8)
     codes = pc.index_in(names, value_set=pa.array(bands, names.type))
     return np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), dtype=np.int8)

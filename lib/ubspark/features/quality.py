@@ -1,6 +1,5 @@
 """What a feature table is worth: undefined values, ranges, and how two versions differ."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
@@ -22,18 +21,23 @@ _OCTAVES = 40
 _LEAST_SHARE = 1e-4
 
 
-@compiled("Tuple((int64, float64, float64))(float64[::1], int64[::1])")
-def _count(values: FloatArray, counts: NDArray[np.int64]) -> tuple[int, float, float]:
+@compiled("Tuple((int64, float64, float64))(float64[::1], int64[::1], int64[::1])")
+def _count(
+    values: FloatArray, bits: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[int, float, float]:
     """Count values by octave, from zero outwards by sign; return what is undefined, low, high."""
     n_undefined, low, high = 0, np.inf, -np.inf
-    for value in values:
-        if not np.isfinite(value):
+    for i in range(len(values)):
+        value = values[i]
+        # The octave of a number is the exponent that its bits hold; subnormals are in the last.
+        exponent = (bits[i] >> 52) & 0x7FF
+        if exponent == 0x7FF:
             n_undefined += 1
             continue
         low, high = min(low, value), max(high, value)
         place = 0
         if value != 0.0:
-            octave = min(max(math.frexp(value)[1], -_OCTAVES), _OCTAVES) + _OCTAVES + 1
+            octave = min(max(exponent - 1022, -_OCTAVES), _OCTAVES) + _OCTAVES + 1
             place = octave if value > 0.0 else -octave
         counts[2 * _OCTAVES + 1 + place] += 1
     return n_undefined, low, high
@@ -63,7 +67,7 @@ class ColumnQuality:
 
     def add(self, values: FloatArray) -> None:
         """Count some values."""
-        n_undefined, low, high = _count(values, self.counts)
+        n_undefined, low, high = _count(values, values.view(np.int64), self.counts)
         self.n += len(values)
         self.n_undefined += n_undefined
         self.low, self.high = min(self.low, low), max(self.high, high)
@@ -103,7 +107,9 @@ class FeatureQuality:
         """Count the rows of a batch."""
         self.n_rows += len(status)
         for name, column in values.items():
-            self.columns.setdefault(name, ColumnQuality()).add(column)
+            if name not in self.columns:
+                self.columns[name] = ColumnQuality()
+            self.columns[name].add(column)
         for value, n in zip(*np.unique(status, return_counts=True), strict=True):
             self.status[int(value)] = self.status.get(int(value), 0) + int(n)
 

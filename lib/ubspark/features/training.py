@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
 from ubspark.errors import ParameterError
 from ubspark.features.calibration import Calibration, fit_calibration
@@ -15,6 +16,9 @@ __all__ = ["OTHER", "Training", "decide", "make_estimator", "merge_rare", "score
 
 #: The class that rare ones are merged into.
 OTHER = "other"
+#: Up to so many rows one thread trains: several wait for each other at every node of a tree, for
+#: most of the time where the machine has other work, and sum in another order.
+_FEW_ROWS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +125,22 @@ def train(
     ParameterError
         If there are fewer than two classes, or a class has fewer groups than folds.
     """
+    # Only threads of libraries that are loaded can be limited.
+    import sklearn.ensemble  # type: ignore[import-untyped]  # noqa: F401
+
+    with threadpool_limits(1 if len(features) <= _FEW_ROWS else None):
+        return _train(features, labels, groups, estimator, n_folds, n_shuffles, seed)
+
+
+def _train(
+    features: FloatArray,
+    labels: ArrayLike,
+    groups: ArrayLike,
+    estimator: Any,
+    n_folds: int,
+    n_shuffles: int,
+    seed: int,
+) -> Training:
     from sklearn.base import clone  # type: ignore[import-untyped]  # has no stubs
     from sklearn.model_selection import StratifiedGroupKFold  # type: ignore[import-untyped]
 

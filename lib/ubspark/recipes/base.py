@@ -17,7 +17,7 @@ from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.schema import TableSchema
 from ubspark.catalogs.sources import Source
 from ubspark.catalogs.writers import RowTask, WrittenRows
-from ubspark.figures import Figure
+from ubspark.figures import Figure, Table
 from ubspark.sky.regions import Region
 
 __all__ = [
@@ -150,6 +150,8 @@ class Summary:
     figures: Mapping[str, Figure] = field(default_factory=dict)
     #: Sentences for the user: what was done to the data, what looks wrong.
     notes: Sequence[str] = ()
+    #: Shown on the page of the run, below the pictures.
+    tables: Sequence[Table] = ()
 
 
 @dataclass(frozen=True)

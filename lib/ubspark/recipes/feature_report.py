@@ -8,7 +8,7 @@ from ubspark.catalogs.catalog import Catalog
 from ubspark.features.arrow import to_floats
 from ubspark.features.quality import ColumnQuality, FeatureQuality, compute_drift
 from ubspark.features.segments import STATUS_BITS
-from ubspark.figures import Figure, Histogram
+from ubspark.figures import Figure, Histogram, Table
 from ubspark.recipes.base import Summary
 from ubspark.recipes.feature_job import FeatureJob
 from ubspark.recipes.feature_reuse import Reuse
@@ -42,12 +42,13 @@ def summarise_features(
     if reuse is not None:
         metrics |= {"objects_kept": total.n_kept, "objects_computed": total.n_rows - total.n_kept}
         notes.append(_note_reuse(job, total, reuse))
+    drift: dict[str, float] = {}
     if job.previous is not None:
         drift = compute_drift(_read_quality(job.previous, list(total.columns)), total)
         metrics["drifted_columns"] = sum(value > _DRIFTED for value in drift.values())
         figures["drift"] = _draw_drift(drift)
         notes.append(_note_drift(job.previous, drift))
-    return Summary(metrics, figures, notes)
+    return Summary(metrics, figures, notes, [_list_columns(job, total, drift)])
 
 
 def _read_quality(table: Catalog, names: list[str]) -> FeatureQuality:
@@ -59,6 +60,24 @@ def _read_quality(table: Catalog, names: list[str]) -> FeatureQuality:
         for name in shared:
             quality.columns[name].add(to_floats(batch[name]))
     return quality
+
+
+def _list_columns(job: FeatureJob, total: FeatureQuality, drift: Mapping[str, float]) -> Table:
+    """Return what each column holds: undefined values, smallest, largest, and how it changed."""
+    schema = job.describe()
+    header = ["column", "unit", "undefined", "smallest", "largest"]
+    rows = []
+    for name, column in total.columns.items():
+        has_some = column.n > column.n_undefined
+        bounds = (column.low, column.high) if has_some else (np.nan, np.nan)
+        share = column.n_undefined / column.n if column.n else np.nan
+        row: tuple[str | float, ...] = (name, schema[name].unit or "", share, *bounds)
+        rows.append((*row, drift.get(name, np.nan)) if drift else row)
+    about = "Share of objects without a value, and the range of the others."
+    if drift:
+        header.append("drift")
+        about += f" Drift: population stability index; above {_DRIFTED} a column has changed."
+    return Table("Columns", tuple(header), tuple(rows), about)
 
 
 def _draw_shares(shares: Mapping[str, float]) -> Figure:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ubspark.catalogs.catalog import CatalogLayout
 from ubspark.catalogs.parquet_sink import Constraint
+from ubspark.catalogs.parts import PartReader
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.selection import select_rows
 from ubspark.columns import HEALPIX_29, NO_POSITION
@@ -102,7 +103,7 @@ class Features:
         cells = _cut(source, workspace.n_cells, parallelism)
         reuse = find_reuse(job, version=self.version)
         task = FeatureTask(
-            source=source,
+            source=PartReader(source),
             cells=cells,
             columns=job.curves,
             carried=job.carried,

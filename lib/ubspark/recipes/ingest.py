@@ -272,7 +272,7 @@ def _report(summary: Summary, source: Source, model: ModelTable, written: Writte
     metrics["model_nulls"] = nulls.total()
     for name, n in nulls.items():
         notes.append(f"Column `{name}` is null in {n:,} rows, which {model.title} does not allow.")
-    return Summary({**summary.metrics, **metrics}, summary.figures, notes)
+    return Summary({**summary.metrics, **metrics}, summary.figures, notes, summary.tables)
 
 
 def _read_schema(source: Source) -> TableSchema:

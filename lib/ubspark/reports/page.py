@@ -1,6 +1,7 @@
 """The HTML page of a run, with its pictures beside it."""
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from ubspark.figures import Figure
+from ubspark.figures import Figure, Table
 from ubspark.reports.draw import draw
 
 __all__ = ["write_report"]
@@ -25,6 +26,7 @@ def write_report(
     metrics: Mapping[str, float],
     figures: Mapping[str, Figure],
     notes: Sequence[str],
+    tables: Sequence[Table] = (),
 ) -> Path:
     """Write ``report.html`` and a PNG per figure into a folder.
 
@@ -48,6 +50,7 @@ def write_report(
         metrics={name: _format(value) for name, value in metrics.items()},
         figures=shown,
         notes=notes,
+        tables=[_to_cells(table) for table in tables],
     )
     path.write_text(text, encoding="utf-8")
     return path
@@ -57,6 +60,19 @@ def _to_yaml(params: Mapping[str, Any]) -> str:
     """Return parameters as they stand in a job file."""
     text: str = yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True, width=100)
     return text
+
+
+def _to_cells(table: Table) -> dict[str, Any]:
+    """Return a table as text, and whether each cell is a number."""
+    rows = [
+        [(value, False) if isinstance(value, str) else (_format_cell(value), True) for value in row]
+        for row in table.rows
+    ]
+    return {"title": table.title, "header": table.header, "rows": rows, "caption": table.caption}
+
+
+def _format_cell(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4g}"
 
 
 def _format(value: float) -> str:

@@ -121,6 +121,7 @@ def _report(job: PreparedJob, record: RunRecord, summary: Summary) -> None:
         metrics=record.metrics,
         figures=summary.figures,
         notes=summary.notes,
+        tables=summary.tables,
     )
 
 
