@@ -54,6 +54,7 @@ _NIGHTS = {
 }
 _CURVES = {"lightcurves": {"table": "whole_lightcurves"}}
 _BAND = {"bands": ["V"]}
+_MAGNITUDES = {**_BAND, "is_magnitude": True}
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ KINDS = {
     "periodograms": Kind(
         "periodograms",
         _CURVES,
-        {**_BAND, "fmin": 0.2, "fmax": 2.0},
+        {**_MAGNITUDES, "fmin": 0.2, "fmax": 2.0},
         "periods",
         needs=("lightcurves",),
     ),
-    "features": Kind("features", _CURVES, _BAND, "features", needs=("lightcurves",)),
+    "features": Kind("features", _CURVES, _MAGNITUDES, "features", needs=("lightcurves",)),
     "named_append": Kind("crossmatch", _MATCH, _RADIUS, "matches", "append", is_named=True),
     "neighbors": Kind("neighbors", {"table": {"table": "stars"}}, {"radius": "1 deg"}, "neighbors"),
     "multimatch": Kind(

@@ -250,6 +250,7 @@ def test_replay_is_exact_on_every_master_and_through_every_door(
     assert verdicts == dict.fromkeys((name_output(every_home, output) for output in JOBS), "EXACT")
 
 
+@pytest.mark.slow
 def test_other_kernels_end_equivalent_and_both_are_named(every_home: Home, tmp_path: Path) -> None:
     """OpenBLAS is told that the processor is an old one, whose kernels add in another order."""
     known = set(every_home.runs.iterdir())

@@ -21,6 +21,10 @@ _BY_JOB: Mapping[str, Mapping[str, Tolerance]] = {
     "multimatch": {},
     "periodograms": {},
 }
+#: The same for columns that are named by band: a phase, too, may be near 0.
+_BY_PREFIX: Mapping[tuple[str, str], Tolerance] = {
+    ("periodograms", "phase_"): Tolerance(1e-5, 1e-5),
+}
 #: Jobs that copy numbers as they stand.
 _COPIES = frozenset({"ingest", "idjoin"})
 
@@ -35,5 +39,7 @@ def find_tolerances(job: str, schema: pa.Schema) -> dict[str, Tolerance]:
         if pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
             dtype = dtype.value_type
         if dtype in _BY_TYPE:
-            found[field.name] = _BY_JOB.get(job, {}).get(field.name, _BY_TYPE[dtype])
+            known = _BY_JOB.get(job, {}).get(field.name, _BY_TYPE[dtype])
+            prefix = field.name.partition("_")[0] + "_"
+            found[field.name] = _BY_PREFIX.get((job, prefix), known)
     return found
