@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 import ubspark
 from ubspark.features.evaluation import Evaluation, evaluate
@@ -118,6 +119,7 @@ def draw_periods(stars: pd.DataFrame) -> Figure:
     )
     axes.set(xscale="log", yscale="log", xlabel="period found (d)", ylabel="range in V (mag)")
     axes.set_title("Stars set aside, by the class they were given")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter("")

@@ -32,6 +32,8 @@ class Histogram:
         Shape (n,).
     expected
         What the counts are compared with, shape (n,); None for nothing.
+    counted
+        What is counted.
     """
 
     title: str
@@ -40,6 +42,7 @@ class Histogram:
     counts: NDArray[np.int64]
     caption: str = ""
     expected: NDArray[np.float64] | None = None
+    counted: str = "rows"
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,13 @@ def make_estimator() -> Any:
     return HistGradientBoostingClassifier(max_iter=20, class_weight="balanced", random_state=1)
 
 
+def make_strict() -> Any:
+    """Return a classifier that takes no NaN."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression()
+
+
 @pytest.fixture(scope="module")
 def home(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home with light curves of three kinds, their features, labels and a model."""
@@ -206,6 +213,35 @@ def test_a_condition_on_no_column_is_refused(home: Home) -> None:
     config.inputs["labels"] = labels
     with pytest.raises(SchemaError, match="Did you mean `class`"):
         plan_job(config, home=home)
+
+
+@pytest.mark.parametrize(
+    ("rows", "where", "params", "message"),
+    [
+        ({}, "objectId < 0", {}, "No row of `inputs.labels` has a `class`"),
+        ({"objectId": [4, 4, 6], "class": ["a", "b", "a"]}, None, {}, "more than one .* such as 4"),
+        ({"objectId": [901, 902], "class": ["a", "b"]}, None, {}, "are the ids of one catalog"),
+        ({"objectId": ["x", "y", "z", "w"], "class": ["a", "b", "a", "b"]}, None, {}, "is string"),
+        ({}, None, {"estimator": "chain_estimator:make_strict"}, "Input X contains NaN"),
+    ],
+)
+def test_labels_that_teach_nothing_are_refused(
+    home: Home,
+    spark: SparkSession,
+    rows: dict[str, Any],
+    where: str | None,
+    params: dict[str, Any],
+    message: str,
+) -> None:
+    config = configure_train(home, "refused", **params)
+    table = "labels"
+    if rows:
+        table = f"labels_{len(rows['objectId'])}"
+        save(spark, home, table, rows, {"id": "objectId"})
+    given = config.inputs["labels"].model_copy(update={"table": table, "where": where})
+    config.inputs["labels"] = given
+    with pytest.raises((ParameterError, SchemaError), match=message):
+        run_job(config, home=home, spark=spark)
 
 
 def test_a_table_of_another_registry_is_refused(home: Home, spark: SparkSession) -> None:

@@ -18,7 +18,7 @@ from ubspark.features.light_curve import with_light_curve
 from ubspark.features.segments import STATUS_BITS
 from ubspark.features.spark import STATUS
 from ubspark.recipes.base import JobInput, Params
-from ubspark.recipes.pair_table import get_table
+from ubspark.recipes.pair_table import get_table, validate_ids
 
 __all__ = ["PREVIOUS", "FeatureJob", "FeaturesParams", "validate_names"]
 
@@ -188,6 +188,8 @@ class FeatureJob:
         role = table.roles.override(self.inputs[name].roles).get("id")
         for column in (role, own, _MATCH_ID):
             if column is not None and column in table.schema:
+                ids = self.table.schema[own], table.schema[column]
+                validate_ids(*ids, tables=("inputs.lightcurves", f"inputs.{name}"))
                 return column
         msg = f"Table `{table.uri}` has no column `{own}` to join by. Set `inputs.{name}.roles.id`."
         raise SchemaError(msg)

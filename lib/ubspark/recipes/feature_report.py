@@ -84,14 +84,17 @@ def _draw_shares(shares: Mapping[str, float]) -> Figure:
     edges = np.linspace(0.0, 1.0, 21)
     counts = np.histogram(list(shares.values()), edges)[0]
     title = "Undefined values of the feature columns"
-    return Histogram(title, "share of objects without a value", edges, counts)
+    label = "share of objects without a value"
+    return Histogram(title, label, edges, counts, counted="feature columns")
 
 
 def _draw_drift(drift: Mapping[str, float]) -> Figure:
     values = np.array([value for value in drift.values() if np.isfinite(value)])
     edges = np.linspace(0.0, max(1.0, float(values.max(initial=0.0))), 21)
     title = "Change of the distributions since the previous table"
-    return Histogram(title, "population stability index", edges, np.histogram(values, edges)[0])
+    counts = np.histogram(values, edges)[0]
+    label = "population stability index"
+    return Histogram(title, label, edges, counts, counted="feature columns")
 
 
 def _note(job: FeatureJob, total: FeatureQuality, shares: Mapping[str, float]) -> list[str]:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+import pyarrow as pa
+
 from ubspark.catalogs.catalog import Catalog
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.roles import CatalogRoles
@@ -26,7 +28,7 @@ from ubspark.errors import ParameterError, SchemaError
 from ubspark.recipes.base import JobInput
 from ubspark.recipes.positions import to_position_columns
 
-__all__ = ["PairTable", "find_kept", "get_table", "validate_names"]
+__all__ = ["PairTable", "find_kept", "get_table", "validate_ids", "validate_names"]
 
 #: What is left of the association where there are no pairs.
 _LEFT_COLUMNS = (HEALPIX_29, LEFT_ID, N_CANDIDATES, FLAGS)
@@ -151,6 +153,22 @@ def get_table(given: JobInput) -> Catalog:
         msg = f"`inputs.{given.name}` must name a table."
         raise ParameterError(msg)
     return given.table
+
+
+def validate_ids(one: TableColumn, other: TableColumn, *, tables: tuple[str, str]) -> None:
+    """Refuse ids of two tables that cannot be compared: numbers here, text there.
+
+    Raises
+    ------
+    SchemaError
+        Naming both.
+    """
+    if pa.types.is_integer(one.type) != pa.types.is_integer(other.type):
+        msg = (
+            f"The ids cannot be compared: `{one.name}` of `{tables[0]}` is {one.type}, "
+            f"`{other.name}` of `{tables[1]}` is {other.type}. Set `roles.id` of one of them."
+        )
+        raise SchemaError(msg)
 
 
 def validate_names(columns: Iterable[TableColumn]) -> None:

@@ -33,7 +33,7 @@ from ubspark.recipes.base import (
     Summary,
     Workspace,
 )
-from ubspark.recipes.pair_table import get_table
+from ubspark.recipes.pair_table import get_table, validate_ids
 
 __all__ = ["REGISTRY_PROPERTY", "TRAIN", "Train", "TrainParams"]
 
@@ -98,6 +98,9 @@ class Train:
             if inputs[name].region is not None:
                 msg = f"`inputs.{name}.region` is not for this job; choose rows by `where`."
                 raise ParameterError(msg)
+        tables = {"features": features, "labels": labels}
+        ids = [table.schema[_find_id(inputs[name])] for name, table in tables.items()]
+        validate_ids(*ids, tables=("inputs.features", "inputs.labels"))
         if not isinstance(features, TableVersion) or REGISTRY_PROPERTY not in features.properties:
             msg = f"Table `{features.uri}` was not made by the features job."
             raise SchemaError(msg)
@@ -141,15 +144,7 @@ class Train:
 
         def write(staging: StagingFolder) -> WrittenFolder:
             labelled = _read(inputs, params)
-            training = train(
-                labelled.features,
-                labelled.labels,
-                labelled.groups,
-                estimator=_load_estimator(params.estimator),
-                n_folds=params.folds,
-                n_shuffles=params.shuffles,
-                seed=params.seed,
-            )
+            training = _train(labelled, params)
             found.append((labelled, training))
 
             def seal(run_id: str) -> tuple[ExportFile, ...]:
@@ -212,6 +207,7 @@ def _read(inputs: Mapping[str, JobInput], params: TrainParams) -> _Labelled:
     """Read the labels, and the features of their objects; the rest stays where it is."""
     labels = _scan(inputs["labels"], [params.label])
     known = labels.filter(labels[params.label].is_valid())
+    _validate_labels(known, _find_id(inputs["labels"]), params.label)
     label_id, feature_id = _find_id(inputs["labels"]), _find_id(inputs["features"])
     columns = list(params.columns or ())
     asked = known[label_id].combine_chunks()
@@ -233,6 +229,22 @@ def _read(inputs: Mapping[str, JobInput], params: TrainParams) -> _Labelled:
     return _Labelled(ids, matrix, merged_labels, groups, merged, n_unlabelled)
 
 
+def _validate_labels(known: pa.Table, id_column: str, label: str) -> None:
+    """Refuse labels that are none, or that contradict each other."""
+    if known.num_rows == 0:
+        msg = f"No row of `inputs.labels` has a `{label}`; is `inputs.labels.where` right?"
+        raise SchemaError(msg)
+    counts = known.group_by(id_column).aggregate([(label, "count_distinct")])
+    several = counts.filter(pc.greater(counts[f"{label}_count_distinct"], 1))
+    if several.num_rows:
+        first = several.sort_by(id_column)[id_column][0].as_py()
+        msg = (
+            f"{several.num_rows:,} objects of `inputs.labels` have more than one `{label}`, such "
+            f"as {first!r}. Give each object one, or choose rows by `where`."
+        )
+        raise SchemaError(msg)
+
+
 def _scan(given: JobInput, columns: list[str], condition: Any = None) -> pa.Table:
     """Read some columns of a table, its id among them."""
     wanted = dict.fromkeys([_find_id(given), *columns])
@@ -242,6 +254,27 @@ def _scan(given: JobInput, columns: list[str], condition: Any = None) -> pa.Tabl
     rows = dataset.to_table(columns=list(wanted), filter=both)
     # In an order of its own: files come as they come.
     return rows.sort_by(_find_id(given))
+
+
+def _train(labelled: _Labelled, params: TrainParams) -> Training:
+    """Train, and say of an estimator that is not ours what it did not take."""
+    try:
+        return train(
+            labelled.features,
+            labelled.labels,
+            labelled.groups,
+            estimator=_load_estimator(params.estimator),
+            n_folds=params.folds,
+            n_shuffles=params.shuffles,
+            seed=params.seed,
+        )
+    except ParameterError:
+        raise
+    except ValueError as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        cure = " Take one that knows what to do with undefined features." if "NaN" in reason else ""
+        msg = f"The estimator `{params.estimator or 'by default'}` was not trained: {reason}.{cure}"
+        raise ParameterError(msg) from error
 
 
 def _make_card(

@@ -48,7 +48,7 @@ def _draw_histogram(figure: Histogram) -> Canvas:
     if figure.expected is not None:
         axes.stairs(figure.expected, figure.edges, color=_ACCENT, lw=1.8, label="by chance")
         axes.legend(frameon=False)
-    axes.set(title=figure.title, xlabel=figure.label, ylabel="rows")
+    axes.set(title=figure.title, xlabel=figure.label, ylabel=figure.counted)
     axes.set_xlim(figure.edges[0], figure.edges[-1])
     axes.grid(visible=True, axis="y", alpha=0.3)
     return canvas
