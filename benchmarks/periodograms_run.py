@@ -2,7 +2,8 @@
 
 The epochs are those of real stars (``s82_rrlyrae`` of ``$UBSPARK_DATA``), one random band per
 night; the values are a sinusoid and noise. Printed are the rate and the memory of the Python
-workers in each tenth of the run: the last should differ from the second by less than a tenth.
+workers in each tenth of the run (the last should differ from the second by less than a tenth), and the share
+of the kernel.
 """
 
 import argparse
@@ -67,6 +68,8 @@ def main() -> None:
     watch.join()
     found = outcome.record.metrics
     print(f"{found['output_rows']:,} objects, {found['searched']:,} searched, in {seconds:.0f} s")
+    share = found["kernel_seconds"] / found["core_seconds"]
+    print(f"{share:.2f} of the seconds of the tasks are those of the kernel")
     watch.show(asked.objects)
     shutil.rmtree(folder)
 
