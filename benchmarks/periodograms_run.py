@@ -2,8 +2,8 @@
 
 The epochs are those of real stars (``s82_rrlyrae`` of ``$UBSPARK_DATA``), one random band per
 night; the values are a sinusoid and noise. Printed are the rate and the memory of the Python
-workers in each tenth of the run (the last should differ from the second by less than a tenth), and the share
-of the kernel.
+workers in each tenth of the run (the last should differ from the second by less than a tenth),
+and the share of the kernel.
 """
 
 import argparse
