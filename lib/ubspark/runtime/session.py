@@ -39,6 +39,8 @@ SPARK_SETTINGS: Mapping[str, str] = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
     # Delta reads its own log as a Spark job; 50 partitions, its default, is for huge logs.
     "spark.databricks.delta.snapshotPartitions": "2",
+    # The list of all files beside each commit takes longer to plan than the commit.
+    "spark.databricks.delta.allFilesInCrc.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     # Kernels are parallel over tasks; threads inside a task would only fight.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
