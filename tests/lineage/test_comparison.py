@@ -118,3 +118,15 @@ def test_other_columns_and_types_are_named() -> None:
     assert [(c.name, c.reason) for c in found.columns] == [("x", "only in the original")]
     narrow = make().set_column(2, "x", make()["x"].cast(pa.float32()))
     assert "float in the replay" in compare_tables(make(), narrow, NEAR).columns[0].reason
+
+
+def test_angles_that_pass_zero_are_near() -> None:
+    first = pa.table({"id": [1, 2, 3], "angle": [359.9999999, 0.0, 10.0]})
+    second = pa.table({"id": [1, 2, 3], "angle": [0.0, 359.9999999, 10.0]})
+    plain, turned = Tolerance(1e-6), Tolerance(1e-6, turn=360.0)
+    assert compare_tables(first, second, {"angle": plain}).verdict == "DIFFERENT"
+    found = compare_tables(first, second, {"angle": turned})
+    assert found.verdict == "EQUIVALENT"
+    assert found.columns[0].n_rows == 2
+    far = second.set_column(1, "angle", pa.array([180.0, 359.9999999, 10.0]))
+    assert compare_tables(first, far, {"angle": turned}).verdict == "DIFFERENT"

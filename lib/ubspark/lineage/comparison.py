@@ -32,10 +32,13 @@ class Tolerance:
 
     absolute: float = 0.0
     relative: float = 0.0
+    #: Of angles and phases: a number and one this much larger are the same.
+    turn: float | None = None
 
     def __str__(self) -> str:
-        """Return both parts."""
-        return f"{self.absolute:g} + {self.relative:g} x |value|"
+        """Return the parts."""
+        turn = "" if self.turn is None else f", modulo {self.turn:g}"
+        return f"{self.absolute:g} + {self.relative:g} x |value|{turn}"
 
 
 @dataclass(frozen=True)
@@ -216,6 +219,8 @@ def _compare_column(
         return None, none
     with np.errstate(all="ignore"):
         distance = np.where(is_same, 0.0, np.abs(a - b))
+        if tolerance.turn is not None:
+            distance = np.minimum(distance, np.abs(tolerance.turn - distance))
         relative = np.where(is_same, 0.0, distance / np.abs(a))
     # NaN against a number, and infinity against anything, is no small difference.
     distance[~is_same & ~np.isfinite(distance)] = np.inf

@@ -13,17 +13,18 @@ _BY_TYPE: Mapping[pa.DataType, Tolerance] = {
     pa.float32(): Tolerance(relative=1e-5),
     pa.float64(): Tolerance(relative=1e-9),
 }
+_ANGLE = Tolerance(1e-6, 1e-9, turn=360.0)
 #: Where the type alone says too little. Columns of a job, by name.
 _BY_JOB: Mapping[str, Mapping[str, Tolerance]] = {
     # Values near 0 have no relative accuracy: 1e-9 arcsec is what the kernel is good to.
-    "crossmatch": {"dist_arcsec": Tolerance(1e-9, 1e-9), "pa_deg": Tolerance(1e-6, 1e-9)},
-    "neighbors": {"dist_arcsec": Tolerance(1e-9, 1e-9), "pa_deg": Tolerance(1e-6, 1e-9)},
+    "crossmatch": {"dist_arcsec": Tolerance(1e-9, 1e-9), "pa_deg": _ANGLE},
+    "neighbors": {"dist_arcsec": Tolerance(1e-9, 1e-9), "pa_deg": _ANGLE},
     "multimatch": {},
     "periodograms": {},
 }
-#: The same for columns that are named by band: a phase, too, may be near 0.
+#: The same for columns that are named by band: a phase, too, may be near 0, or 1.
 _BY_PREFIX: Mapping[tuple[str, str], Tolerance] = {
-    ("periodograms", "phase_"): Tolerance(1e-5, 1e-5),
+    ("periodograms", "phase_"): Tolerance(1e-5, 1e-5, turn=1.0),
 }
 #: Jobs that copy numbers as they stand.
 _COPIES = frozenset({"ingest", "idjoin"})
