@@ -1,13 +1,12 @@
 """A hundred thousand light curves through the job, end to end: `make bench-periodograms-run`.
 
-The epochs are those of real stars (``s82_rrlyrae`` of ``$UBSPARK_DATA``), one random band per
+The epochs are those of real stars (``s82_rrlyrae`` of ``$UBSPARK_DATA``), one random band of each
 night; the values are a sinusoid and noise. Printed are the rate and the memory of the Python
 workers in each tenth of the run (the last should differ from the second by less than a tenth),
 and the share of the kernel.
 """
 
 import argparse
-import os
 import shutil
 import threading
 import time
@@ -17,6 +16,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from eval_periods import make_sparse, read_s82
 from pyspark.sql import SparkSession
 
 from ubspark.runtime.config import ResourceConfig, parse_job
@@ -24,7 +24,6 @@ from ubspark.runtime.home import Home
 from ubspark.runtime.run_job import run_job
 from ubspark.runtime.session import build_session
 
-DATA = Path(os.environ.get("UBSPARK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 BANDS = tuple("ugriz")
 _ROLES = {"id": "id", "time": "mjd", "flux": "mag", "flux_error": "mag_err", "band": "band"}
 _ROWS_PER_FILE = 10_000
@@ -77,13 +76,13 @@ def main() -> None:
 def write_curves(folder: Path, n_objects: int) -> None:
     """Write Parquet files of a row per object."""
     folder.mkdir(parents=True)
-    nights = read_nights()
+    _, curves, _, _ = read_s82()
     for start in range(0, n_objects, _ROWS_PER_FILE):
         rng = np.random.default_rng(start)
         n = min(_ROWS_PER_FILE, n_objects - start)
         columns: dict[str, list[object]] = {name: [] for name in ("mjd", "mag", "mag_err", "band")}
         for _ in range(n):
-            mjd, band = choose_epochs(nights[rng.integers(len(nights))], rng)
+            mjd, _, _, band = make_sparse(curves[rng.integers(len(curves))], rng)
             error = rng.uniform(0.02, 0.08, len(mjd))
             wave = 0.3 * np.sin(2 * np.pi * rng.uniform(0.8, 1.6) * mjd)
             columns["mjd"].append(mjd)
@@ -96,27 +95,6 @@ def write_curves(folder: Path, n_objects: int) -> None:
             "dec": np.degrees(np.arcsin(rng.uniform(-1, 1, n))),
         }
         pq.write_table(pa.table(rows | columns), folder / f"part-{start:07d}.parquet")
-
-
-def read_nights() -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return epochs and bands of each real star."""
-    rows = pq.read_table(DATA / "s82_rrlyrae" / "lightcurves.parquet")
-    rows = rows.sort_by("objectId")
-    ids = rows["objectId"].to_numpy()
-    codes = np.array([BANDS.index(name) for name in rows["band"].to_pylist()])
-    cuts = np.flatnonzero(np.diff(ids)) + 1
-    return list(zip(np.split(rows["mjd"].to_numpy(), cuts), np.split(codes, cuts), strict=True))
-
-
-def choose_epochs(
-    star: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return one epoch of each night, of a random band."""
-    mjd, band = star
-    order = rng.permutation(len(mjd))
-    _, first = np.unique(np.floor(mjd[order]), return_index=True)
-    kept = np.sort(order[first])
-    return mjd[kept], band[kept]
 
 
 class Watch(threading.Thread):

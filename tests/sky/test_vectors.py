@@ -164,39 +164,3 @@ def test_angles_agree_with_astropy() -> None:
     peer = first.position_angle(second).deg[:300]
     turn = np.abs((ours - peer + 180) % 360 - 180)
     assert (turn * np.sin(np.deg2rad(dist[:300] / 3600))).max() < 1e-12
-
-
-@pytest.mark.parametrize("dec", [-89.9999, -60.0, 0.0, 60.0, 89.9999])
-@pytest.mark.parametrize(("step", "angle"), [((0, 1), 0), ((1, 0), 90), ((0, -1), 180)])
-def test_position_angle_is_east_of_north(
-    dec: float, step: tuple[float, float], angle: float
-) -> None:
-    """Beside the poles the meridians of the two ends differ by up to 0.06 degrees."""
-    ra = 359.99999999
-    other = ra + 1e-7 * step[0] / np.cos(np.deg2rad(dec)), dec + 1e-7 * step[1]
-    found = compute_position_angle_deg(
-        to_unit_vectors([ra], [dec]), to_unit_vectors([other[0]], [other[1]])
-    )[0]
-    assert abs((found - angle + 180) % 360 - 180) < 0.05
-
-
-def test_position_angle_at_the_poles_counts_from_ra_zero() -> None:
-    ra = np.arange(0.0, 360.0, 30.0)
-    near = to_unit_vectors(ra, np.full_like(ra, 89.0))
-    found = compute_position_angle_deg(to_unit_vectors([123.0], [90.0]), near)
-    np.testing.assert_allclose(found, (180.0 - ra) % 360.0, atol=1e-9)
-    near = to_unit_vectors(ra, np.full_like(ra, -89.0))
-    found = compute_position_angle_deg(to_unit_vectors([123.0], [-90.0]), near)
-    np.testing.assert_allclose(found, ra, atol=1e-9)
-
-
-def test_position_angle_of_a_pair_at_one_place_is_nan() -> None:
-    a = to_unit_vectors([10.0, 0.0, 5.0, np.nan], [20.0, 90.0, -5.0, 0.0])
-    b = to_unit_vectors([370.0, 180.0, 5.0, 1.0], [20.0, 90.0, -5.0, 0.0])
-    assert np.isnan(compute_position_angle_deg(a, b)).all()
-
-
-@given(ras, decs, ras, decs)
-def test_position_angle_is_in_its_range(a: float, b: float, c: float, d: float) -> None:
-    angle = compute_position_angle_deg(to_unit_vectors([a], [b]), to_unit_vectors([c], [d]))[0]
-    assert np.isnan(angle) or 0.0 <= angle < 360.0

@@ -273,16 +273,20 @@ def _log_params(client: Any, run: str, params: Mapping[str, Any]) -> None:
     from mlflow.entities import Param
 
     given = [Param(_to_key(key), _clip(value, _MAX_PARAM)) for key, value in params.items()]
-    for start in range(0, len(given), _MAX_BATCH):
-        client.log_batch(run, params=given[start : start + _MAX_BATCH])
+    _log_batches(client, run, params=given)
 
 
 def _log_metrics(client: Any, run: str, metrics: Mapping[str, float], time_ms: int) -> None:
     from mlflow.entities import Metric
 
     given = [Metric(name, float(value), time_ms, 0) for name, value in metrics.items()]
-    for start in range(0, len(given), _MAX_BATCH):
-        client.log_batch(run, metrics=given[start : start + _MAX_BATCH])
+    _log_batches(client, run, metrics=given)
+
+
+def _log_batches(client: Any, run: str, **given: list[Any]) -> None:
+    for kind, entities in given.items():
+        for start in range(0, len(entities), _MAX_BATCH):
+            client.log_batch(run, **{kind: entities[start : start + _MAX_BATCH]})
 
 
 def _find_run(client: Any, run_id: str) -> str | None:

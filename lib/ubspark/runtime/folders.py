@@ -34,9 +34,9 @@ def create_folder(folder: Path, purpose: str) -> None:
     TransientError
         If it cannot be made.
     """
-    in_the_way = [path for path in (folder, *folder.parents) if path.is_file()]
-    if in_the_way:
-        msg = f"`{in_the_way[0]}` is a file; choose another folder for {purpose}."
+    in_the_way = _find_file(folder)
+    if in_the_way is not None:
+        msg = f"`{in_the_way}` is a file; choose another folder for {purpose}."
         raise ConflictError(msg)
     try:
         if folder.exists() and any(folder.iterdir()):
@@ -57,9 +57,9 @@ def validate_folder(job: PreparedJob, name: str) -> None:
         If it does.
     """
     target, mode = Path(job.get_output_uri(name)), job.spec.outputs[name]["mode"]
-    in_the_way = [path for path in (target, *target.parents) if path.is_file()]
-    if in_the_way:
-        msg = f"`outputs.{name}.path` is `{target}`, but `{in_the_way[0]}` is a file."
+    in_the_way = _find_file(target)
+    if in_the_way is not None:
+        msg = f"`outputs.{name}.path` is `{target}`, but `{in_the_way}` is a file."
         raise ConflictError(msg)
     if not target.exists() or not any(target.iterdir()):
         return
@@ -114,6 +114,11 @@ def find_folder(
     if manifest is None or not verify_export(Path(uri), sizes_only=True).is_good:
         return None
     return str(manifest.record.get("run")), _describe(uri, manifest)
+
+
+def _find_file(folder: Path) -> Path | None:
+    """Return the file that stands where a folder or one of those above it should."""
+    return next((path for path in (folder, *folder.parents) if path.is_file()), None)
 
 
 def _find(

@@ -36,12 +36,13 @@ def compute_offsets(
     dist_arcsec
         Their separations, shape (k,): how long the offsets are.
     """
-    east, north, is_apart = _measure(a, b, rows_a, rows_b)
-    angle = np.where(is_apart, to_turn(np.arctan2(east, north)), np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = dist_arcsec / np.sqrt(east * east + north * north)
-    scale[~is_apart] = 0.0
-    return Offsets(angle, east * scale, north * scale)
+    east, north, angle = _measure(a, b, rows_a, rows_b)
+    length = np.sqrt(east * east + north * north)
+    # Positions that rounding alone keeps apart may differ in length only; they count as north.
+    has_length = length > 0.0
+    scale = np.divide(dist_arcsec, length, out=np.zeros_like(length), where=has_length)
+    north = np.where(has_length, north * scale, dist_arcsec)
+    return Offsets(angle, east * scale, north)
 
 
 def compute_position_angle_deg(a: ArrayLike, b: ArrayLike) -> FloatArray:
@@ -69,21 +70,20 @@ def compute_position_angle_deg(a: ArrayLike, b: ArrayLike) -> FloatArray:
         np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     )
     rows = np.arange(first.size // 3)
-    east, north, is_apart = _measure(first.reshape(-1, 3), second.reshape(-1, 3), rows, rows)
-    angle = np.where(is_apart, to_turn(np.arctan2(east, north)), np.nan)
+    _, _, angle = _measure(first.reshape(-1, 3), second.reshape(-1, 3), rows, rows)
     return angle.reshape(first.shape[:-1])
 
 
 def _measure(
     a: FloatArray, b: FloatArray, rows_a: IntArray, rows_b: IntArray
-) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Return the parts of b - a to the east and to the north of a, and whether there are any."""
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the parts of b - a to the east and to the north of a, and the position angle."""
     east, north = np.empty(len(rows_a)), np.empty(len(rows_a))
     is_apart = np.empty(len(rows_a), dtype=np.bool_)
     _fill_offsets(
         np.ascontiguousarray(a), np.ascontiguousarray(b), rows_a, rows_b, east, north, is_apart
     )
-    return east, north, is_apart
+    return east, north, np.where(is_apart, to_turn(np.arctan2(east, north)), np.nan)
 
 
 @njit(  # type: ignore[untyped-decorator]  # numba has no stubs
@@ -102,7 +102,7 @@ def _fill_offsets(
     north: FloatArray,
     is_apart: BoolArray,
 ) -> None:
-    """Fill what `_measure` returns, without a copy of the vectors of the pairs."""
+    """Fill the parts, and whether there are any, without a copy of the vectors of the pairs."""
     for i in range(rows_a.shape[0]):
         here, there = a[rows_a[i]], b[rows_b[i]]
         x, y, z = here[0], here[1], here[2]

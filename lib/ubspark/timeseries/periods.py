@@ -170,8 +170,10 @@ def _plan(span: float, options: PeriodOptions) -> FrequencyGrid:
     if options.fmin is None and options.fmax * span < _MIN_CYCLES:
         raise _Stop(Status.BAD_SPAN)
     grid = plan_grid(span, fmin=options.fmin, fmax=options.fmax, oversampling=options.oversampling)
-    limit = MAX_KEPT_FREQUENCIES if options.keep_periodogram else options.max_frequencies
-    if grid.n_freq > min(limit, options.max_frequencies):
+    limit = options.max_frequencies
+    if options.keep_periodogram:
+        limit = min(limit, MAX_KEPT_FREQUENCIES)
+    if grid.n_freq > limit:
         raise _Stop(Status.GRID_TOO_LARGE)
     return grid
 
