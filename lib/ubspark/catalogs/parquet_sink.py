@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from ubspark.catalogs.digests import ContentDigest, compute_digest
 from ubspark.catalogs.encoding import has_repeats
+from ubspark.catalogs.gathering import gather
 from ubspark.catalogs.layout import open_filesystem
 from ubspark.errors import SchemaError
 
@@ -108,7 +109,7 @@ class ParquetSink:
         wrote, n_bytes = False, 0
         tables = (pa.table(b) if isinstance(b, pa.RecordBatch) else b for b in batches)
         parts = (self._conform(table) for table in tables if table.num_rows)
-        for rows in _gather(parts, min(_PIECE_BYTES, self.file_bytes)):
+        for rows in gather(parts, min(_PIECE_BYTES, self.file_bytes)):
             waiting.append(rows)
             n_bytes += rows.nbytes
             if n_bytes >= self.file_bytes:
@@ -156,24 +157,6 @@ class ParquetSink:
             n_bytes = stream.tell()
         stats = json.dumps(_compute_stats(rows, with_nan, made[0]), ensure_ascii=False)
         return WrittenFile(name, n_bytes, rows.num_rows, stats), compute_digest(rows)
-
-
-def _gather(tables: Iterable[pa.Table], piece_bytes: int) -> Iterator[pa.Table]:
-    """Yield small tables joined into larger ones: each column of each piece costs a few calls."""
-    few: list[pa.Table] = []
-    n_bytes = 0
-    for rows in tables:
-        few.append(rows)
-        n_bytes += rows.nbytes
-        if n_bytes >= piece_bytes:
-            yield _join(few)
-            few, n_bytes = [], 0
-    if few:
-        yield _join(few)
-
-
-def _join(few: list[pa.Table]) -> pa.Table:
-    return few[0] if len(few) == 1 else pa.concat_tables(few).combine_chunks()
 
 
 def _holds_nan(column: pa.ChunkedArray) -> bool:

@@ -15,7 +15,7 @@ from ubspark.catalogs.parquet_sink import ParquetSink, WrittenFile
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.scanning import scan_bounds
 from ubspark.catalogs.schema import TableSchema
-from ubspark.catalogs.writers import write_rows
+from ubspark.catalogs.writers import RowTask, write_rows
 from ubspark.columns import HEALPIX_29
 
 __all__ = ["StagedTable", "stage_rows"]
@@ -109,18 +109,24 @@ class StagedTable:
 
 
 def stage_rows(
-    ordered: DataFrame, schema: TableSchema, roles: CatalogRoles, *, folder: str, uri: str
+    frame: DataFrame,
+    task: RowTask,
+    schema: TableSchema,
+    roles: CatalogRoles,
+    *,
+    folder: str,
+    uri: str,
 ) -> StagedTable:
     """Write rows that are sorted on the sky where only this run looks for them.
 
     Parameters
     ----------
-    ordered
-        Rows with the columns of ``schema``, range-partitioned and sorted by ``_healpix_29``.
+    frame, task
+        Tasks, and what makes of each rows with the columns of ``schema``, sorted on the sky.
     folder
         A folder that all workers see.
     uri
         Where the rows came from, for messages.
     """
-    written = write_rows(ordered, ParquetSink(folder, schema.to_arrow()))
+    written = write_rows(frame, ParquetSink(folder, schema.to_arrow()), task)
     return StagedTable(uri, folder, schema, roles, written.files)

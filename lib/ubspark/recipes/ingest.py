@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import pyarrow as pa
 from astropy import units as u
 from pydantic import BeforeValidator, Field
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ubspark.catalogs.appends import RowFacts
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableColumn, TableSchema
+from ubspark.catalogs.sky_sort import PieceTask, SkyKey, count_parts, sort_on_sky
 from ubspark.catalogs.sources import NullRules, Source
 from ubspark.catalogs.sources.data_model import (
     ModelTable,
@@ -25,6 +26,7 @@ from ubspark.catalogs.sources.data_model import (
     read_model,
 )
 from ubspark.catalogs.sources.frames import read_epoch
+from ubspark.catalogs.sources.pieces import PieceReader
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29, NO_POSITION
 from ubspark.errors import ParameterError, SchemaError
@@ -50,12 +52,11 @@ from ubspark.recipes.ingest_roles import (
 )
 from ubspark.recipes.quantities import JulianYear
 from ubspark.sky.frames import is_equatorial, validate_frame
-from ubspark.sky.spark import with_healpix_29, with_icrs
+from ubspark.sky.spark import with_icrs
 
 __all__ = ["INGEST", "Ingest", "IngestParams"]
 
-#: Bytes of source that one partition of the sort should hold.
-_PARTITION_BYTES = 96 << 20
+#: Times that a compressed file holds.
 _COMPRESSED = 4
 _EPOCH_CURE = (
     "`--epoch` takes a Julian year such as 2016.0 or J2016, a Besselian one such as B1950, or a "
@@ -96,20 +97,21 @@ class IngestParams(Params):
 
 @dataclass
 class _CountRows:
-    """Counts the rows of a task on their way to the file, and nulls where none should be."""
+    """Counts the sorted rows on their way to the file, and nulls where none should be."""
 
+    sort: PieceTask
     required: tuple[str, ...] = ()
     summary: dict[str, int] = field(default_factory=lambda: {"rows": 0, "unplaced": 0})
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        for batch in batches:
-            index = batch.column(HEALPIX_29.name).to_numpy()
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterable[pa.Table]:
+        for rows in self.sort(batches):
+            index = rows[HEALPIX_29.name].to_numpy()
             self.summary["rows"] += len(index)
             self.summary["unplaced"] += int((index == NO_POSITION).sum())
             for name in self.required:
                 key = f"null {name}"
-                self.summary[key] = self.summary.get(key, 0) + batch.column(name).null_count
-            yield batch
+                self.summary[key] = self.summary.get(key, 0) + rows[name].null_count
+            yield rows
 
 
 class Ingest:
@@ -191,19 +193,14 @@ class Ingest:
     ) -> JobResult:
         """Return the catalog table, range-partitioned and sorted by ``_healpix_29``."""
         source, model = _source(inputs, params), _read_model(params)
-        rows = source.to_dataframe(workspace.spark, nulls=NullRules.parse(params.nulls))
-        rows = _place(_widen_roles(rows, source, params.roles), params)
         roles, facts = _find_table_roles(params), self.foresee(inputs, params)["table"]
         n_partitions = workspace.n_cells or _count_partitions(source)
-        ordered = (
-            with_healpix_29(rows, roles["ra"], roles["dec"])
-            .select(*(f"`{name}`" for name in facts.schema.names))
-            .repartitionByRange(n_partitions, F.col(HEALPIX_29.name), F.col(f"`{roles['id']}`"))
-            .sortWithinPartitions(HEALPIX_29.name, f"`{roles['id']}`")
-        )
+        names = [name for name in facts.schema.names if name != HEALPIX_29.name]
+        rows = _open_rows(source, params, names, workspace.spark)
+        key = SkyKey(roles["id"], (roles["ra"], roles["dec"]))
         table = OutputTable(
-            frame=ordered,
-            task=_CountRows(_find_required(facts.schema, model)),
+            frame=sort_on_sky(rows, key, n_partitions, workspace.spark),
+            task=_CountRows(PieceTask(key), _find_required(facts.schema, model)),
             schema=facts.schema,
             properties=facts.properties,
             constraints=facts.constraints,
@@ -285,16 +282,46 @@ def _read_schema(source: Source) -> TableSchema:
     return TableSchema(tuple(columns)).widen()
 
 
+def _open_rows(
+    source: Source, params: IngestParams, names: Sequence[str], spark: SparkSession
+) -> DataFrame | PieceReader:
+    """Return the rows of the table without the index.
+
+    Where nothing is to be changed in them the tasks read them without a way through Java.
+    """
+    pieces = source.open_pieces()
+    is_plain = (
+        not params.nulls
+        and not _find_exact(source, params.roles)
+        and is_equatorial(str(params.frame))
+        and all(_get_factor(params, role) == 1.0 for role in ("ra", "dec"))
+    )
+    if is_plain and pieces is not None and pieces.n_pieces:
+        return pieces.select(names)
+    rows = source.to_dataframe(spark, nulls=NullRules.parse(params.nulls))
+    rows = _place(_widen_roles(rows, source, params.roles), params)
+    return rows.select(*(f"`{name}`" for name in names))
+
+
+def _find_exact(source: Source, roles: Mapping[str, str]) -> list[str]:
+    """Return the columns of astrometric roles that hold whole numbers."""
+    exact = {column.name for column in _read_schema(source).columns if is_exact(column.type)}
+    return [roles[role] for role in DOUBLE_ROLES if roles.get(role) in exact]
+
+
+def _get_factor(params: IngestParams, role: str) -> float:
+    """Return what turns a coordinate into degrees."""
+    unit = params.units.get(params.roles[role], "deg")
+    return float(u.Unit(unit).to(u.deg))
+
+
 def _widen_roles(rows: DataFrame, source: Source, roles: Mapping[str, str]) -> DataFrame:
     """Return the rows with whole numbers in the astrometric roles as doubles.
 
     Whether a file writes 10 or 10.0 must not decide whether its rows can be added to a table.
     """
-    exact = {column.name for column in _read_schema(source).columns if is_exact(column.type)}
-    for role in DOUBLE_ROLES:
-        column = roles.get(role)
-        if column in exact:
-            rows = rows.withColumn(column, F.col(f"`{column}`").cast("double"))
+    for column in _find_exact(source, roles):
+        rows = rows.withColumn(column, F.col(f"`{column}`").cast("double"))
     return rows
 
 
@@ -308,9 +335,8 @@ def _place(rows: DataFrame, params: IngestParams) -> DataFrame:
     """Return the rows with ICRS positions in degrees."""
     roles = params.roles
     for role in ("ra", "dec"):
-        unit = params.units.get(roles[role], "deg")
-        if u.Unit(unit) != u.deg:
-            factor = float(u.Unit(unit).to(u.deg))
+        factor = _get_factor(params, role)
+        if factor != 1.0:
             value = F.col(f"`{roles[role]}`").cast("double") * F.lit(factor)
             rows = rows.withColumn(roles[role], value)
     frame = str(params.frame)
@@ -351,11 +377,11 @@ def _describe(source: Source, params: IngestParams, roles: Mapping[str, str]) ->
 
 
 def _count_partitions(source: Source) -> int:
-    n_bytes = sum(
+    stored = sum(
         Path(name).stat().st_size * (_COMPRESSED if name.endswith((".gz", ".parquet")) else 1)
         for name in source.files
     )
-    return max(1, -(-n_bytes // _PARTITION_BYTES))
+    return count_parts(stored, source.n_rows or 0, source.arrow_schema)
 
 
 def _summarise(

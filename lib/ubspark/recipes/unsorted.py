@@ -8,14 +8,15 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from ubspark.catalogs.catalog import Catalog, CatalogLayout
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableSchema
+from ubspark.catalogs.sky_sort import PieceTask, SkyKey, count_parts, sort_on_sky
 from ubspark.catalogs.sources import Source
 from ubspark.catalogs.staging import StagedTable, stage_rows
+from ubspark.catalogs.writers import RowTask
 from ubspark.columns import HEALPIX_29
 from ubspark.crossmatch.plan import plan_cells
 from ubspark.crossmatch.spark import create_task_frame
@@ -159,18 +160,20 @@ def _stage(given: JobInput, workspace: Workspace) -> StagedTable:
     if isinstance(table, UnsortedTable):
         inputs = {"source": JobInput(given.name, source=table.source)}
         made = INGEST.run(inputs, table.params, workspace).tables["table"]
-        if not isinstance(made, OutputTable):
+        if not isinstance(made, OutputTable) or made.task is None:
             raise TypeError(made)
-        rows = made.frame
+        pieces, task = made.frame, made.task
     else:
-        rows = _shuffle(table, workspace)
+        pieces, task = _shuffle(table, given.roles, workspace)
     folder = workspace.scratch / f"sorted-{given.name}"
     folder.mkdir()
-    return stage_rows(rows, table.schema, table.roles, folder=str(folder), uri=table.uri)
+    return stage_rows(pieces, task, table.schema, table.roles, folder=str(folder), uri=table.uri)
 
 
-def _shuffle(table: Catalog, workspace: Workspace) -> DataFrame:
-    """Return the rows of a table through Spark's own sort, as if it were in no order."""
+def _shuffle(
+    table: Catalog, roles: Mapping[str, str], workspace: Workspace
+) -> tuple[DataFrame, RowTask]:
+    """Return the rows of a table through a sort, as if it were in no order."""
     layout = table.read_layout()
     plan = plan_cells(layout, layout, keep_unplaced=True, parallelism=workspace.parallelism)
     names = table.schema.names
@@ -181,5 +184,8 @@ def _shuffle(table: Catalog, workspace: Workspace) -> DataFrame:
 
     plain = pa.schema([(field.name, field.type) for field in table.schema.to_arrow()])
     rows = create_task_frame(workspace.spark, plan).mapInArrow(read, from_arrow_schema(plain))
-    key = F.col(HEALPIX_29.name)
-    return rows.repartitionByRange(workspace.parallelism, key).sortWithinPartitions(key)
+    key = SkyKey(table.roles.override(roles).get("id") or HEALPIX_29.name)
+    n_parts = count_parts(table.n_bytes, table.n_rows, plain)
+    return sort_on_sky(rows, key, max(workspace.parallelism, n_parts), workspace.spark), PieceTask(
+        key
+    )

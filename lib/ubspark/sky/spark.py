@@ -9,35 +9,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import arrow_udf
 
-from ubspark.columns import HEALPIX_29
 from ubspark.sky.frames import to_icrs
-from ubspark.sky.healpix import compute_healpix_29
 
-__all__ = ["with_healpix_29", "with_icrs"]
+__all__ = ["with_icrs"]
 
 #: The stubs of Spark 4.2 know only some shapes of Arrow functions.
 _arrow_udf: Any = arrow_udf
-
-
-def with_healpix_29(rows: DataFrame, ra: str, dec: str) -> DataFrame:
-    """Add the spatial index.
-
-    Parameters
-    ----------
-    rows
-        Needs the columns ``ra`` and ``dec``, numbers, ICRS degrees; null and NaN are no position.
-
-    Returns
-    -------
-    DataFrame
-        With ``_healpix_29``, never null. No shuffle.
-    """
-
-    def compute(lon: pa.Array, lat: pa.Array) -> pa.Array:
-        return pa.array(compute_healpix_29(_to_float(lon), _to_float(lat)))
-
-    index = _arrow_udf(compute, "long")
-    return rows.withColumn(HEALPIX_29.name, index(F.col(f"`{ra}`"), F.col(f"`{dec}`")))
 
 
 def with_icrs(rows: DataFrame, lon: str, lat: str, frame: str) -> DataFrame:

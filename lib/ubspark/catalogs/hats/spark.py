@@ -18,7 +18,7 @@ from ubspark.catalogs.hats.opening import open_hats
 from ubspark.catalogs.hats.spatial_index import SpatialIndex
 from ubspark.catalogs.schema import TableColumn
 from ubspark.catalogs.sources.base import SourceColumn
-from ubspark.catalogs.sources.parquet import ParquetSource, needs_arrow
+from ubspark.catalogs.sources.parquet import ParquetSource, list_group_bytes, needs_arrow
 from ubspark.catalogs.sources.schema import to_table_type
 from ubspark.columns import HEALPIX_29, HEALPIX_ORDER
 from ubspark.errors import SchemaError
@@ -146,7 +146,7 @@ def _scan(
         data_files=paths,
         stored=pa.schema([(column.name, column.type) for column in columns]),
         needs_arrow=by_arrow,
-        n_row_groups=tuple(footer.num_row_groups for footer in footers),
+        group_bytes=tuple(list_group_bytes(footer) for footer in footers),
     )
     if not files:
         return spark.createDataFrame([], source.spark_schema)

@@ -10,6 +10,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from ubspark.catalogs.sources.nulls import NullRules
+from ubspark.catalogs.sources.pieces import PieceReader
 
 __all__ = ["Source", "SourceColumn"]
 
@@ -94,5 +95,13 @@ class Source(ABC):
         return rules.apply(self._read(spark))
 
     @abstractmethod
+    def open_pieces(self) -> PieceReader | None:
+        """Return the rows as tasks read them in Python; None where only Spark can read them."""
+
     def _read(self, spark: SparkSession) -> DataFrame:
         """Return all rows, before sentinels become null."""
+        pieces = self.open_pieces()
+        if pieces is None or pieces.n_pieces == 0:
+            return spark.createDataFrame([], self.spark_schema)
+        numbers = spark.range(0, pieces.n_pieces, 1, numPartitions=pieces.n_pieces)
+        return numbers.mapInArrow(pieces, self.spark_schema)

@@ -3,16 +3,16 @@
 import codecs
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
 
 from ubspark.catalogs.sources.base import Source, SourceColumn
 from ubspark.catalogs.sources.files import unpack, validate_content
 from ubspark.catalogs.sources.names import make_table_names
 from ubspark.catalogs.sources.parquet_notes import read_yaml_notes
+from ubspark.catalogs.sources.pieces import PieceReader
 from ubspark.catalogs.sources.text_chunks import (
     Chunk,
     TextForm,
@@ -55,32 +55,38 @@ class DelimitedSource(Source):
     form: TextForm | None = None
     chunks: tuple[Chunk, ...] = ()
 
-    def _read(self, spark: SparkSession) -> DataFrame:
-        """Return all rows; each task parses one piece of whole rows."""
-        if not self.chunks or self.form is None:
-            return spark.createDataFrame([], self.spark_schema)
-        reader = _ChunkReader(self.form, self.chunks, self.arrow_schema)
-        numbers = spark.range(0, len(self.chunks), 1, numPartitions=len(self.chunks))
-        return numbers.mapInArrow(reader, self.spark_schema)
+    def open_pieces(self) -> PieceReader | None:
+        """Return the chunks of whole rows."""
+        if self.form is None:
+            return None
+        places = {column.name: i for i, column in enumerate(self.columns)}
+        return _ChunkReader(self.arrow_schema, self.form, self.chunks, places)
 
 
 @dataclass(frozen=True)
-class _ChunkReader:
-    """Parse pieces, given their numbers: the function that runs in Spark tasks."""
+class _ChunkReader(PieceReader):
+    """Parses chunks of text."""
 
     form: TextForm
     chunks: tuple[Chunk, ...]
-    schema: pa.Schema
+    #: Where each column stands in the files.
+    places: Mapping[str, int]
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for number in batch.column(0).to_pylist():
-                chunk = self.chunks[number]
-                texts = parse_chunk(
-                    read_chunk(chunk), self.form, first_line=chunk.first_line, name=chunk.data
-                ).combine_chunks()
-                for rows in texts.to_batches(max_chunksize=BATCH_ROWS):
-                    yield self._convert(rows, chunk)
+    @property
+    def n_pieces(self) -> int:
+        return len(self.chunks)
+
+    def select(self, columns: Sequence[str]) -> PieceReader:
+        return replace(self, schema=pa.schema([self.schema.field(name) for name in columns]))
+
+    def read(self, piece: int) -> Iterator[pa.RecordBatch]:
+        chunk = self.chunks[piece]
+        texts = parse_chunk(
+            read_chunk(chunk), self.form, first_line=chunk.first_line, name=chunk.data
+        )
+        wanted = texts.select([self.places[name] for name in self.schema.names])
+        for rows in wanted.combine_chunks().to_batches(max_chunksize=BATCH_ROWS):
+            yield self._convert(rows, chunk)
 
     def _convert(self, rows: pa.RecordBatch, chunk: Chunk) -> pa.RecordBatch:
         """Return rows of text in the types of the columns."""

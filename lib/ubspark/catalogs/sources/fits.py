@@ -3,12 +3,11 @@
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 from astropy.io import fits
-from pyspark.sql import DataFrame, SparkSession
 
 from ubspark.catalogs.sources.base import Source, SourceColumn
 from ubspark.catalogs.sources.files import unpack, validate_content
@@ -17,6 +16,7 @@ from ubspark.catalogs.sources.fits_binary import plan_binary_table
 from ubspark.catalogs.sources.fits_layout import ColumnLayout, TableLayout
 from ubspark.catalogs.sources.frames import make_frame
 from ubspark.catalogs.sources.names import make_table_names
+from ubspark.catalogs.sources.pieces import PieceReader
 from ubspark.errors import ParameterError, SchemaError, SourceError, UbsparkError
 
 __all__ = ["FitsSource", "open_fits"]
@@ -35,39 +35,42 @@ class FitsSource(Source):
 
     layouts: tuple[TableLayout, ...] = ()
 
-    def _read(self, spark: SparkSession) -> DataFrame:
-        """Return all rows; each task reads one range of rows."""
+    def open_pieces(self) -> PieceReader:
+        """Return ranges of rows."""
         splits = [
             (file, start, min(start + step, layout.n_rows))
             for file, layout in enumerate(self.layouts)
             for step in [layout.rows_within(MAX_SPLIT_BYTES, MAX_SPLIT_ROWS)]
             for start in range(0, layout.n_rows, step)
         ]
-        if not splits:
-            return spark.createDataFrame([], self.spark_schema)
-        reader = _RowRangeReader(self.layouts, tuple(splits), self.arrow_schema)
-        numbers = spark.range(0, len(splits), 1, numPartitions=len(splits))
-        return numbers.mapInArrow(reader, self.spark_schema)
+        return _RowRangeReader(self.arrow_schema, self.layouts, tuple(splits), self.arrow_schema)
 
 
 @dataclass(frozen=True)
-class _RowRangeReader:
-    """Read row ranges, given their numbers: the function that runs in Spark tasks."""
+class _RowRangeReader(PieceReader):
+    """Reads ranges of rows."""
 
     layouts: tuple[TableLayout, ...]
     #: Number of the file, first row, row after the last.
     splits: tuple[tuple[int, int, int], ...]
-    schema: pa.Schema
+    #: All columns.
+    stored: pa.Schema
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for number in batch.column(0).to_pylist():
-                file, start, stop = self.splits[number]
-                layout = self.layouts[file]
-                step = layout.rows_within(MAX_BATCH_BYTES, MAX_SPLIT_ROWS)
-                for first in range(start, stop, step):
-                    arrays = layout.read(first, min(first + step, stop))
-                    yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+    @property
+    def n_pieces(self) -> int:
+        return len(self.splits)
+
+    def select(self, columns: Sequence[str]) -> PieceReader:
+        return replace(self, schema=pa.schema([self.schema.field(name) for name in columns]))
+
+    def read(self, piece: int) -> Iterator[pa.RecordBatch]:
+        file, start, stop = self.splits[piece]
+        layout = self.layouts[file]
+        step = layout.rows_within(MAX_BATCH_BYTES, MAX_SPLIT_ROWS)
+        for first in range(start, stop, step):
+            arrays = layout.read(first, min(first + step, stop))
+            rows = pa.RecordBatch.from_arrays(arrays, schema=self.stored)
+            yield rows.select(self.schema.names)
 
 
 def open_fits(

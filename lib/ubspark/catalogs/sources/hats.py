@@ -29,6 +29,9 @@ class HatsSource(Source):
 
     catalog: HatsCatalog = field(kw_only=True)
 
+    def open_pieces(self) -> None:
+        """Return None: Spark reads the catalog."""
+
     def _read(self, spark: SparkSession) -> DataFrame:
         names = {new: old for old, new in self.renamed.items()}
         stored = [names.get(column.name, column.name) for column in self.columns]

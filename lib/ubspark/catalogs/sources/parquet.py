@@ -2,9 +2,9 @@
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,12 +17,15 @@ from ubspark.catalogs.sources.base import Source, SourceColumn
 from ubspark.catalogs.sources.files import validate_content
 from ubspark.catalogs.sources.names import make_table_names, make_table_type
 from ubspark.catalogs.sources.parquet_notes import read_notes
+from ubspark.catalogs.sources.pieces import PieceReader
 from ubspark.catalogs.sources.schema import merge_types, to_table_type
 from ubspark.errors import SchemaError, SourceError
 
-__all__ = ["ParquetSource", "needs_arrow", "open_parquet"]
+__all__ = ["ParquetSource", "list_group_bytes", "needs_arrow", "open_parquet"]
 
 BATCH_ROWS = 32_768
+#: Decompressed bytes of row groups that one task reads.
+_PIECE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,18 @@ class ParquetSource(Source):
     stored: pa.Schema = None
     #: True if Spark cannot read a column as it is stored.
     needs_arrow: bool = False
-    #: Row groups of each file.
-    n_row_groups: tuple[int, ...] = ()
+    #: Bytes of the row groups of each file, decompressed.
+    group_bytes: tuple[tuple[int, ...], ...] = ()
+
+    def open_pieces(self) -> PieceReader | None:
+        """Return row groups; None where fields of structs are called otherwise in the table."""
+        if self.stored.types != [column.type for column in self.columns]:
+            return None
+        return self._open_groups(self.arrow_schema)
+
+    def _open_groups(self, schema: pa.Schema) -> "_RowGroupReader":
+        stored = dict(zip(schema.names, self.stored.names, strict=True))
+        return _RowGroupReader(schema, self.data_files, _join_groups(self.group_bytes), stored)
 
     def _read(self, spark: SparkSession) -> DataFrame:
         rows = self._read_by_arrow(spark) if self.needs_arrow else self._read_by_spark(spark)
@@ -56,45 +69,67 @@ class ParquetSource(Source):
         return reader.parquet(*(_to_hadoop_path(file) for file in self.data_files))
 
     def _read_by_arrow(self, spark: SparkSession) -> DataFrame:
-        """Let each task read one row group and convert it."""
-        schema = from_arrow_schema(self.stored)
-        groups = tuple(
-            (file, group) for file, n in enumerate(self.n_row_groups) for group in range(n)
-        )
-        if not groups:
+        """Let tasks read row groups and convert them."""
+        reader, schema = self._open_groups(self.stored), from_arrow_schema(self.stored)
+        if reader.n_pieces == 0:
             return spark.createDataFrame([], schema)
-        reader = _RowGroupReader(self.data_files, groups, self.stored)
-        numbers = spark.range(0, len(groups), 1, numPartitions=len(groups))
+        numbers = spark.range(0, reader.n_pieces, 1, numPartitions=reader.n_pieces)
         return numbers.mapInArrow(reader, schema)
 
 
 @dataclass(frozen=True)
-class _RowGroupReader:
-    """Read row groups, given their numbers: the function that runs in Spark tasks."""
+class _RowGroupReader(PieceReader):
+    """Reads row groups."""
 
     files: tuple[str, ...]
-    #: Number of the file, number of the row group in it.
-    groups: tuple[tuple[int, int], ...]
-    schema: pa.Schema
+    #: Of each piece: number of the file, number of the row group in it.
+    groups: tuple[tuple[tuple[int, int], ...], ...]
+    #: Name in the files, by column.
+    stored: Mapping[str, str]
 
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for numbers in batches:
-            for number in numbers.column(0).to_pylist():
-                file, group = self.groups[number]
-                with _open_file(self.files[file]) as parquet:
-                    for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group]):
-                        yield self._convert(batch)
+    @property
+    def n_pieces(self) -> int:
+        return len(self.groups)
+
+    def select(self, columns: Sequence[str]) -> PieceReader:
+        return replace(self, schema=pa.schema([self.schema.field(name) for name in columns]))
+
+    def read(self, piece: int) -> Iterator[pa.RecordBatch]:
+        for file, group in self.groups[piece]:
+            with _open_file(self.files[file]) as parquet:
+                there = set(parquet.schema_arrow.names)
+                names = [self.stored[name] for name in self.schema.names]
+                wanted = [name for name in names if name in there]
+                rows = parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted)
+                for batch in rows:
+                    yield self._convert(batch)
 
     def _convert(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the rows in the types of the table; a column the file lacks is null."""
         arrays = [
             # Not `safe`: nanoseconds are cut to microseconds, as was warned at opening.
-            batch.column(column.name).cast(column.type, safe=False)
-            if column.name in batch.schema.names
+            batch.column(self.stored[column.name]).cast(column.type, safe=False)
+            if self.stored[column.name] in batch.schema.names
             else pa.nulls(batch.num_rows, column.type)
             for column in self.schema
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def _join_groups(
+    group_bytes: Sequence[Sequence[int]],
+) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Return pieces of row groups, one after the other, so that none is tiny."""
+    pieces: list[list[tuple[int, int]]] = []
+    room = 0
+    for file, sizes in enumerate(group_bytes):
+        for group, size in enumerate(sizes):
+            if size > room:
+                pieces.append([])
+                room = _PIECE_BYTES
+            pieces[-1].append((file, group))
+            room -= size
+    return tuple(map(tuple, pieces))
 
 
 @dataclass(frozen=True)
@@ -103,7 +138,7 @@ class _Footer:
 
     schema: pa.Schema
     n_rows: int
-    n_row_groups: int
+    group_bytes: tuple[int, ...]
 
 
 def open_parquet(path: str, files: Sequence[Path]) -> ParquetSource:
@@ -149,7 +184,7 @@ def open_parquet(path: str, files: Sequence[Path]) -> ParquetSource:
         data_files=tuple(str(file) for file in files),
         stored=pa.schema(list(stored.items())),
         needs_arrow=any(needs_arrow(kind) for f in footers for kind in f.schema.types),
-        n_row_groups=tuple(footer.n_row_groups for footer in footers),
+        group_bytes=tuple(footer.group_bytes for footer in footers),
     )
 
 
@@ -164,13 +199,18 @@ def _read_footer(file: Path) -> _Footer:
     try:
         with _open_file(file) as parquet:
             metadata = parquet.metadata
-            return _Footer(parquet.schema_arrow, metadata.num_rows, metadata.num_row_groups)
+            return _Footer(parquet.schema_arrow, metadata.num_rows, list_group_bytes(metadata))
     except (pa.ArrowException, OSError) as error:
         msg = (
             f"`{file}` cannot be read as Parquet: its footer is missing or damaged. "
             "It may have been cut short; fetch it again."
         )
         raise SourceError(msg) from error
+
+
+def list_group_bytes(metadata: pq.FileMetaData) -> tuple[int, ...]:
+    """Return the decompressed bytes of each row group."""
+    return tuple(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
 
 
 def _merge_schemas(files: Sequence[Path], schemas: Sequence[pa.Schema]) -> dict[str, pa.DataType]:
