@@ -3,9 +3,9 @@
 Reading: columns of a HATS catalog by `read_hats`, beside ``spark.read.parquet`` of the same
 files. Writing: unsorted Parquet files to HATS, by ingest and export, beside hats-import; one HATS
 catalog to another by export, beside LSDB's ``write_catalog``. At the same codec and level, and at
-the defaults of each. Ours has as many tasks at a time as the peers have workers; the start of
-Spark, Dask and Python is not counted. The peers run by the Python that ``UBSPARK_PEER`` names, by
-default ``.peers/lsdb``.
+the defaults of each; beside them pyarrow alone, which copies the same files. Ours has as many tasks
+at a time as the peers have workers; the start of Spark, Dask and Python is not counted. The peers
+run by the Python that ``UBSPARK_PEER`` names, by default ``.peers/lsdb``.
 """
 
 import json
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,20 @@ def export(home: Home, spark: SparkSession, table: str, to: Path, level: int) ->
     run(home, spark, content)
 
 
+def copy_bare(paths: list[str], folder: Path) -> None:
+    """Read files and write them again: nobody who does it at this codec can be faster."""
+    folder.mkdir()
+    with ProcessPoolExecutor(N_WORKERS) as pool:
+        list(pool.map(_copy_file, paths, [str(folder / f"{i}") for i in range(len(paths))]))
+    shutil.rmtree(folder)
+
+
+def _copy_file(path: str, to: str) -> None:
+    rows = pq.read_table(path, use_threads=False)
+    options = {"compression": "zstd", "compression_level": LEVEL, "use_dictionary": False}
+    pq.write_table(rows, to, **options)
+
+
 def ask_peer(request: dict[str, Any]) -> dict[str, float]:
     python = os.environ.get("UBSPARK_PEER", str(ROOT / ".peers" / "lsdb" / "bin" / "python"))
     with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
@@ -167,13 +182,17 @@ def compare_writing(
     home: Home, spark: SparkSession, folder: Path, files: list[str], catalog: Path
 ) -> None:
     source = str(Path(files[0]).parent)
-    ingest(home, spark, source, "stars")
+    ingest(home, spark, source, "first")
     ours = {"ingest": measure(lambda: ingest(home, spark, source, "stars"))}
     ours["export"] = measure(lambda: export(home, spark, "stars", catalog, LEVEL))
     ours["copy"] = measure(lambda: export(home, spark, str(catalog), folder / "copy", LEVEL))
     for what, seconds in ours.items():
         print(f"ours: {what} {seconds:.1f} s")
     shutil.rmtree(folder / "copy")
+    leaves = [str(path) for path in sorted((catalog / "dataset").rglob("Npix=*.parquet"))]
+    for name, paths in (("the unsorted files", files), ("the catalog's files", leaves)):
+        seconds = measure(lambda paths=paths: copy_bare(paths, folder / "bare"))
+        print(f"pyarrow alone, {name} copied as they are at zstd level {LEVEL}: {seconds:.1f} s")
     request = {
         "files": files,
         "catalog": str(catalog),

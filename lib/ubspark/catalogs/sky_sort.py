@@ -34,6 +34,7 @@ _SORTED_BYTES = 16 << 20
 _PIECE_BYTES = 256 << 10
 #: Rows of each task that tell where to cut.
 _SAMPLE_ROWS = 2048
+_SEED = 0x5C1A07
 _PIECE = "part int, piece binary"
 
 
@@ -251,7 +252,8 @@ class _Sampler:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         context = TaskContext.get()
-        rng = np.random.default_rng(context.partitionId() if context is not None else 0)
+        # Rows may have been drawn by the generators of small numbers: these lots are their own.
+        rng = np.random.default_rng([_SEED, context.partitionId() if context is not None else 0])
         drawn = pa.table({"index": pa.array([], pa.int64())})
         n_rows = 0
         for batch in batches:

@@ -94,10 +94,12 @@ class _Counter:
         if len(ranges) == 0:
             return SparseCounts.empty(self.order)
         rows = self.source.read(ranges, [])
-        index = rows[HEALPIX_29.name].to_numpy()
-        pixel, n_rows = np.unique(index >> 2 * (HEALPIX_ORDER - self.order), return_counts=True)
+        # The rows are sorted: a pixel is a run of them.
+        pixel = rows[HEALPIX_29.name].to_numpy() >> 2 * (HEALPIX_ORDER - self.order)
+        starts = np.flatnonzero(np.diff(pixel, prepend=pixel[:1] - 1))
+        n_rows = np.diff(starts, append=len(pixel))
         n_bytes = np.ceil(n_rows * row_bytes).astype(np.int64)
-        return SparseCounts(self.order, pixel, n_rows.astype(np.int64), n_bytes)
+        return SparseCounts(self.order, pixel[starts], n_rows, n_bytes)
 
 
 def count_rows(
