@@ -20,6 +20,7 @@ from ubspark.catalogs.gathering import gather
 from ubspark.catalogs.sources.pieces import PieceReader
 from ubspark.columns import HEALPIX_29
 from ubspark.sky.healpix import compute_healpix_29
+from ubspark.workers import settle_worker
 
 __all__ = ["PieceTask", "SkyKey", "count_parts", "sort_on_sky"]
 
@@ -204,12 +205,14 @@ class _Cutter:
 
 def _run(rows: DataFrame | PieceReader, task: _Task, schema: str, spark: SparkSession) -> DataFrame:
     """Return what a task makes of rows, which it may have to read itself."""
+    read = None if isinstance(rows, DataFrame) else rows
+
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        settle_worker()
+        yield from task(batches if read is None else read(batches))
+
     if isinstance(rows, DataFrame):
-        return rows.mapInArrow(task, schema)
-
-    def run(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from task(rows(numbers))
-
+        return rows.mapInArrow(run, schema)
     return spark.range(0, rows.n_pieces, 1, rows.n_pieces).mapInArrow(run, schema)
 
 

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame
 
 from ubspark.catalogs.digests import ContentDigest
 from ubspark.catalogs.parquet_sink import ParquetSink, WrittenFile
+from ubspark.workers import settle_worker
 
 __all__ = ["RowTask", "WrittenRows", "write_rows"]
 
@@ -84,6 +85,7 @@ def _compose(
     sink: ParquetSink, task: RowTask | None
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        settle_worker()
         rows = batches if task is None else task(batches)
         for file, digest in sink.write(rows):
             yield _report(file, digest, None)

@@ -42,6 +42,8 @@ SPARK_SETTINGS: Mapping[str, str] = {
     # The list of all files beside each commit takes longer to plan than the commit.
     "spark.databricks.delta.allFilesInCrc.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
+    # By TCP each task waits 40 ms for an acknowledgement between Java and Python.
+    "spark.python.unix.domain.socket.enabled": "true",
     # Kernels are parallel over tasks; threads inside a task would only fight.
     "spark.executorEnv.OMP_NUM_THREADS": "1",
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",

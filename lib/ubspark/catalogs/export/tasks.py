@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from ubspark.catalogs.export.manifest import ExportFile
 from ubspark.catalogs.export.staging import StagingFolder
+from ubspark.workers import settle_worker
 
 __all__ = ["Item", "WriteItem", "run_items", "run_tasks"]
 
@@ -80,6 +81,7 @@ def run_tasks(spark: SparkSession, items: Sequence[Any], work: Callable[[Any], A
     listed = tuple(items)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        settle_worker()
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 answer = pickle.dumps(work(listed[number]))
