@@ -156,12 +156,12 @@ class _Bounds:
     def find_parts(self, index: IntArray, ids: pa.ChunkedArray) -> IntArray:
         """Return the part of each row, shape (n,)."""
         part = np.searchsorted(self.index, index, side="left")
-        last = np.searchsorted(self.index, index, side="right")
+        is_bound = np.append(self.index, -2)[part] == index
         # Where many rows have one index, as those without a position, the id decides.
-        for first in np.unique(part[last > part]):
-            places = np.flatnonzero((part == first) & (last > part))
-            ends = self.id.slice(first, last[places[0]] - first)
-            given = ids.take(pa.array(places))
+        for first in np.unique(part[is_bound]):
+            places = np.flatnonzero(is_bound & (part == first))
+            last = np.searchsorted(self.index, self.index[first], side="right")
+            ends, given = self.id.slice(first, last - first), ids.take(pa.array(places))
             part[places] += sum(
                 np.asarray(pc.fill_null(pc.greater_equal(given, end), False), dtype=np.int64)
                 for end in ends

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ from ubspark.recipes.train import REGISTRY_PROPERTY
 __all__ = ["CLASSIFY", "Classify", "ClassifyParams"]
 
 #: Compressed bytes of features that a task should read; decompressed, they are doubles.
-_CELL_BYTES = 24 << 20
+_CELL_BYTES = 12 << 20
 #: Rows that it should read: features that are mostly undefined compress to almost nothing.
-_CELL_ROWS = 250_000
+_CELL_ROWS = 125_000
 
 
 class ClassifyParams(Params):
@@ -70,7 +71,7 @@ class ScoreTask:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Yield the scores of each cell."""
-        model = _open(self.folder, self.sha256)
+        model = _open_once(self.folder, self.sha256)
         for batch in batches:
             for cell in batch.column(0).to_pylist():
                 wanted = [*self.carried, *model.card.columns]
@@ -173,6 +174,12 @@ def _open(folder: str, sha256: str | None) -> ClassifierModel:
         msg = f"The model in `{folder}` is another one now: {model.digest}, not {sha256}."
         raise ParameterError(msg)
     return model
+
+
+@lru_cache(maxsize=1)
+def _open_once(folder: str, sha256: str) -> ClassifierModel:
+    """Return the model; a worker opens it for its first task alone."""
+    return _open(folder, sha256)
 
 
 def _find_roles(given: JobInput) -> CatalogRoles:
