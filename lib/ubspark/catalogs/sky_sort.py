@@ -155,11 +155,12 @@ class _Bounds:
 
     def find_parts(self, index: IntArray, ids: pa.ChunkedArray) -> IntArray:
         """Return the part of each row, shape (n,)."""
-        part = np.searchsorted(self.index, index, side="left")
-        is_bound = np.append(self.index, -2)[part] == index
+        below = np.searchsorted(self.index, index, side="left")
+        is_bound = np.append(self.index, -2)[below] == index
+        part = below.copy()
         # Where many rows have one index, as those without a position, the id decides.
-        for first in np.unique(part[is_bound]):
-            places = np.flatnonzero(is_bound & (part == first))
+        for first in np.unique(below[is_bound]):
+            places = np.flatnonzero(is_bound & (below == first))
             last = np.searchsorted(self.index, self.index[first], side="right")
             ends, given = self.id.slice(first, last - first), ids.take(pa.array(places))
             part[places] += sum(
