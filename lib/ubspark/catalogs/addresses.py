@@ -43,7 +43,8 @@ class TableAddress:
             If the path holds a character that the readers of Delta's log misread.
         """
         if _SCHEME.match(self.place) and not self.place.startswith("file://"):
-            return self.place.rstrip("/")
+            # One name for one place: Hadoop knows only this one of the two.
+            return re.sub(r"^s3://", "s3a://", self.place).rstrip("/")
         path = warehouse / self.place if self.is_name else Path(to_local_path(self.place))
         found = str(path.absolute())
         misread = _MISREAD.search(found)

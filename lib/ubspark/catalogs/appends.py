@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from astropy import units as u
-from deltalake import DeltaTable
 
+from ubspark.catalogs.delta import open_log
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableColumn, TableSchema
@@ -34,7 +34,7 @@ class RowFacts:
 
 def read_metadata(uri: str, *, version: int | None = None) -> dict[str, Any]:
     """Return the metadata of a table as the ``metaData`` action of its log holds it."""
-    table = DeltaTable(uri, version=version)
+    table = open_log(uri, version=version)
     metadata = table.metadata()
     return {
         "schemaString": table.schema().to_json(),

@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 from ubspark.catalogs.appends import RowFacts, validate_append
 from ubspark.catalogs.delta import locate_file
 from ubspark.catalogs.layout import open_filesystem
+from ubspark.catalogs.object_store import is_object_store
 from ubspark.catalogs.parquet_sink import Constraint, WrittenFile
 from ubspark.catalogs.schema import TableSchema
 from ubspark.errors import TransientError
@@ -83,13 +84,15 @@ class TableCommit:
 
 
 def prepare_folder(uri: str) -> None:
-    """Make the folder that the tasks write to.
+    """Make the folder that the tasks write to; in an object store there are none to make.
 
     Raises
     ------
     TransientError
         If it cannot be made.
     """
+    if is_object_store(uri):
+        return
     filesystem, path = open_filesystem(uri)
     try:
         filesystem.create_dir(path, recursive=True)

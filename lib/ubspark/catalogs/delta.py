@@ -18,6 +18,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from ubspark.catalogs.addresses import to_local_path
 from ubspark.catalogs.digests import ContentDigest, compute_digest
 from ubspark.catalogs.layout import FileLayout, open_filesystem
+from ubspark.catalogs.object_store import get_delta_options, validate_bucket
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.scanning import scan_bounds
 from ubspark.catalogs.schema import TableSchema
@@ -29,6 +30,7 @@ __all__ = [
     "TableVersion",
     "is_delta_table",
     "locate_file",
+    "open_log",
     "open_table",
     "read_history",
 ]
@@ -208,7 +210,20 @@ class TableVersion:
 
 def is_delta_table(uri: str) -> bool:
     """Whether a Delta table is at this place."""
-    return bool(DeltaTable.is_deltatable(uri))
+    validate_bucket(uri)
+    return bool(DeltaTable.is_deltatable(uri, get_delta_options(uri)))
+
+
+def open_log(uri: str, *, version: int | None = None) -> DeltaTable:
+    """Read the log of a table, wherever it lies.
+
+    Raises
+    ------
+    UbsparkError
+        If its object store cannot be reached; delta-rs says the rest in its own words.
+    """
+    validate_bucket(uri)
+    return DeltaTable(uri, version=version, storage_options=get_delta_options(uri))
 
 
 def open_table(uri: str, *, version: int | None = None, name: str | None = None) -> TableVersion:
@@ -221,7 +236,7 @@ def open_table(uri: str, *, version: int | None = None, name: str | None = None)
     """
     shown = name or uri
     try:
-        table = DeltaTable(uri)
+        table = open_log(uri)
     except (TableNotFoundError, DeltaError) as error:
         what = "is not there"
         if not isinstance(error, TableNotFoundError):
@@ -236,7 +251,7 @@ def open_table(uri: str, *, version: int | None = None, name: str | None = None)
             msg = f"Table `{shown}` has no version {version}; the latest is {latest}."
             raise InputMissingError(msg)
         try:
-            table = DeltaTable(uri, version=version)
+            table = open_log(uri, version=version)
         except DeltaError as error:
             msg = f"Version {version} of table `{shown}` can no longer be read: {_shorten(error)}."
             raise InputMissingError(msg) from error
@@ -277,7 +292,7 @@ def read_history(uri: str) -> list[Commit]:
             operation=str(entry.get("operation")),
             record=_read_record(entry.get("userMetadata")),
         )
-        for entry in DeltaTable(uri).history()
+        for entry in open_log(uri).history()
     ]
 
 

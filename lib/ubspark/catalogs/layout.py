@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import fs
 
+from ubspark.catalogs.object_store import is_object_store, open_object_store
 from ubspark.columns import HEALPIX_29
 from ubspark.sky.cover import meets_ranges
 from ubspark.sky.healpix import find_in_ranges
@@ -171,7 +172,9 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     """Return the Arrow file system of a path or URI, and the path in it."""
     if "://" not in uri:
         return fs.LocalFileSystem(), uri
-    filesystem, path = fs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
+    if is_object_store(uri):
+        return open_object_store(uri)
+    filesystem, path = fs.FileSystem.from_uri(uri)
     return filesystem, path
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -16,7 +16,14 @@ import typer
 from ubspark.cli.output import print_json, print_table
 from ubspark.errors import TransientError, UbsparkError
 from ubspark.runtime.home import Home
-from ubspark.runtime.jars import fetch_jars, find_jar_folder, find_missing_jars
+from ubspark.runtime.jars import (
+    JARS,
+    S3_JARS,
+    Jar,
+    fetch_jars,
+    find_jar_folder,
+    find_missing_jars,
+)
 from ubspark.runtime.java import validate_java
 
 __all__ = ["doctor"]
@@ -35,16 +42,18 @@ class _Check:
 
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Fetch what is missing.")] = False,
+    s3: Annotated[bool, typer.Option("--s3", help="Look after object stores too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check Python, Java, JARs, memory, disk, the home folder and MLflow.
 
     Example: ubspark doctor --fix
     """
+    jars = (*JARS, *S3_JARS) if s3 else JARS
     if fix:
         validate_java()
-        fetch_jars()
-    checks = list(_run_checks())
+        fetch_jars(jars)
+    checks = list(_run_checks(jars))
     if json:
         print_json([vars(check) for check in checks])
     else:
@@ -56,17 +65,17 @@ def doctor(
         raise typer.Exit(2)
 
 
-def _run_checks() -> Iterator[_Check]:
+def _run_checks(jars: Sequence[Jar]) -> Iterator[_Check]:
     python = ".".join(map(str, sys.version_info[:3]))
     yield _Check("Python", (3, 11) <= sys.version_info[:2] < (3, 14), f"{python} (3.11 to 3.13)")
     yield _try("Java", lambda: f"{(java := validate_java()).version} in {java.home}")
     pyspark, delta = metadata.version("pyspark"), metadata.version("delta-spark")
     fits = pyspark.startswith("4.2.") and delta == "4.4.0"
     yield _Check("Spark and Delta", fits, f"pyspark {pyspark}, delta-spark {delta}")
-    missing = find_missing_jars()
-    found = (
-        ", ".join(jar.file_name for jar in missing) + " missing or altered; `ubspark doctor --fix`"
-    )
+    missing = find_missing_jars(jars)
+    option = "--fix --s3" if len(jars) > len(JARS) else "--fix"
+    names = ", ".join(jar.file_name for jar in missing)
+    found = f"{names} missing or altered; `ubspark doctor {option}`"
     yield _Check("JARs", not missing, found if missing else f"complete in {find_jar_folder()}")
     foreign = _find_foreign_delta()
     yield _Check("one Delta only", not foreign, ", ".join(foreign) or "yes")

@@ -57,6 +57,13 @@ _SIGNS = {
     "Python worker exited unexpectedly": (
         "A Python worker was killed, perhaps for lack of memory. Run again."
     ),
+    "S3AFileSystem not found": (
+        "This Spark has no JARs of object stores. Fetch them with `ubspark doctor --fix --s3`."
+    ),
+    "AWS Error NETWORK_CONNECTION": "The object store does not answer. Run again.",
+    "software.amazon.awssdk.core.exception.SdkClientException": (
+        "The object store does not answer. Run again."
+    ),
     "Connection refused": "The Java process of Spark does not answer. Run again.",
 }
 

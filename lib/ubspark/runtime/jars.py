@@ -1,4 +1,4 @@
-"""The Delta Lake JARs: which, whether they are there, and fetching them once.
+"""The JARs of Delta Lake and of object stores: which, whether they are there, fetching them once.
 
 They lie beside Spark's own JARs, as in an image, so that ``spark-submit``, notebooks and
 ``ubspark`` find them alike. Spark's resolver fetches them, from Maven Central or from the
@@ -7,18 +7,29 @@ repositories that ``spark.jars.repositories`` or an Ivy settings file name.
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import pyspark
 
 from ubspark.errors import ParameterError, TransientError
 
-__all__ = ["JARS", "Jar", "fetch_jars", "find_jar_folder", "find_missing_jars", "validate_jars"]
+__all__ = [
+    "JARS",
+    "S3_JARS",
+    "Jar",
+    "fetch_jars",
+    "find_jar_folder",
+    "find_missing_jars",
+    "validate_jars",
+]
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,25 @@ JARS = (
         "c47b63c961c87102b9e1d63809a0915ba4c86b7652f57c8d39ca3a05b441a150",
     ),
 )
+
+
+def _read_lock(name: str) -> tuple[Jar, ...]:
+    """Return the JARs of a list: coordinates and digest, a line each."""
+    text = (resources.files("ubspark.runtime") / name).read_text(encoding="utf-8")
+    lines = (re.split(r"[: ]", line) for line in text.splitlines() if not line.startswith("#"))
+    return tuple(Jar(group, name, version, sha256) for group, name, version, sha256 in lines)
+
+
+#: What tables in object stores need besides: hadoop-aws, and the modules of the AWS SDK it calls.
+S3_JARS = _read_lock("s3_jars.lock")
+#: What their makers ask for and nothing here calls; Spark ships the clients of HTTP.
+_UNUSED = (
+    "io.netty:*",
+    "org.apache.httpcomponents:*",
+    "org.wildfly.openssl:*",
+    "commons-codec:*",
+    "software.amazon.awssdk:bundle",
+)
 #: Groups that Spark ships itself: their copies must not come along.
 _SHIPPED_BY_SPARK = (
     "com.fasterxml.jackson.core",
@@ -123,14 +153,14 @@ def find_jar_folder() -> Path:
     return (Path(home) if home else Path(pyspark.__file__).parent) / "jars"
 
 
-def find_missing_jars() -> list[Jar]:
+def find_missing_jars(jars: Sequence[Jar] = JARS) -> list[Jar]:
     """Return the JARs that are not there, or not with the right content."""
     folder = find_jar_folder()
-    return [jar for jar in JARS if _hash(folder / jar.file_name) != jar.sha256]
+    return [jar for jar in jars if _hash(folder / jar.file_name) != jar.sha256]
 
 
-def validate_jars() -> None:
-    """Check that Delta's JARs are there.
+def validate_jars(*, s3: bool = False) -> None:
+    """Check that Delta's JARs are there, and those of object stores where they are needed.
 
     Raises
     ------
@@ -138,16 +168,17 @@ def validate_jars() -> None:
         Naming the first one that is not.
     """
     folder = find_jar_folder()
-    for jar in JARS:
+    for jar in (*JARS, *(S3_JARS if s3 else ())):
         if not (folder / jar.file_name).is_file():
+            option = " --s3" if jar in S3_JARS else ""
             msg = (
                 f"The JAR {jar.file_name} is not in `{folder}`. Fetch it with "
-                f"`ubspark doctor --fix` (once, with network)."
+                f"`ubspark doctor --fix{option}` (once, with network)."
             )
             raise ParameterError(msg)
 
 
-def fetch_jars() -> list[Jar]:
+def fetch_jars(jars: Sequence[Jar] = JARS) -> list[Jar]:
     """Fetch the missing JARs and return them.
 
     Raises
@@ -155,11 +186,11 @@ def fetch_jars() -> list[Jar]:
     TransientError
         If they cannot be fetched, have another content, or the folder cannot be written.
     """
-    missing = find_missing_jars()
+    missing = find_missing_jars(jars)
     if not missing:
         return []
     with tempfile.TemporaryDirectory() as scratch:
-        _resolve(Path(scratch))
+        _resolve(Path(scratch), jars)
         for jar in missing:
             found = Path(scratch) / "jars" / f"{jar.group}_{jar.file_name}"
             if _hash(found) != jar.sha256:
@@ -171,10 +202,10 @@ def fetch_jars() -> list[Jar]:
     return missing
 
 
-def _resolve(scratch: Path) -> None:
+def _resolve(scratch: Path, jars: Sequence[Jar]) -> None:
     settings = {
-        "spark.jars.packages": ",".join(jar.coordinates for jar in JARS),
-        "spark.jars.excludes": ",".join(f"{group}:*" for group in _SHIPPED_BY_SPARK),
+        "spark.jars.packages": ",".join(jar.coordinates for jar in jars),
+        "spark.jars.excludes": ",".join([*_UNUSED, *_find_shipped(jars)]),
         "spark.jars.ivy": str(scratch),
     }
     for name in ("spark.jars.repositories", "spark.jars.ivySettings"):
@@ -191,10 +222,16 @@ def _resolve(scratch: Path) -> None:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         why = next((line for line in lines if "Exception" in line or "not found" in line), "")
         msg = (
-            f"The Delta JARs could not be fetched: {why.strip() or 'no answer'}. Check the "
+            f"The JARs could not be fetched: {why.strip() or 'no answer'}. Check the "
             f"network, or name a mirror in SPARK_JARS_REPOSITORIES."
         )
         raise TransientError(msg)
+
+
+def _find_shipped(jars: Sequence[Jar]) -> list[str]:
+    """Return what must not come along, as Ivy excludes it."""
+    asked = {jar.group for jar in jars}
+    return [f"{group}:*" for group in _SHIPPED_BY_SPARK if group not in asked]
 
 
 def _install(source: Path, target: Path) -> None:

@@ -1,15 +1,17 @@
 """The output tables of a run: what is there before, writing, committing."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
+from pyarrow import fs
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.appends import RowFacts, read_metadata, validate_append
 from ubspark.catalogs.commit import TableCommit, commit_files, prepare_folder, remove_files
 from ubspark.catalogs.delta import TableVersion, is_delta_table, open_table, read_history
 from ubspark.catalogs.export.written import WrittenFolder
+from ubspark.catalogs.layout import open_filesystem
+from ubspark.catalogs.lease import LEASE_NAME
 from ubspark.catalogs.parquet_sink import ParquetSink
 from ubspark.catalogs.writers import WrittenRows, write_rows
 from ubspark.errors import ConflictError, UbsparkError
@@ -23,7 +25,7 @@ from ubspark.runtime.progress import show_tasks
 __all__ = ["commit_output", "describe_output", "find_base", "prepare_place", "write_output"]
 
 #: How the names of our own files in the folder of a table begin.
-_OURS = ("part-", ".ubspark-", ".part-", "_delta_log")
+_OURS = ("part-", ".ubspark-", ".part-", "_delta_log", LEASE_NAME)
 
 
 @runtime_checkable
@@ -51,8 +53,7 @@ def find_base(job: PreparedJob, name: str) -> int:
         validate_folder(job, name)
         return -1
     if not is_delta_table(uri):
-        path = Path(uri)
-        if "://" not in uri and path.exists() and any(_foreign_entries(path)):
+        if any(_foreign_entries(uri)):
             msg = f"`{uri}` is not empty and not a Delta table; choose another output."
             raise ConflictError(msg)
         return -1
@@ -179,11 +180,12 @@ def _get_properties(job: PreparedJob, table: OutputTable) -> dict[str, str]:
     return {**table.properties, "ubspark.job": job.spec.job}
 
 
-def _foreign_entries(path: Path) -> Iterator[Path]:
+def _foreign_entries(uri: str) -> Iterator[str]:
     """Yield what a killed run of ours cannot have left in a folder."""
-    if path.is_file():
+    filesystem, path = open_filesystem(uri)
+    if filesystem.get_file_info([path])[0].type == fs.FileType.File:
         yield path
         return
-    for entry in path.iterdir():
-        if not entry.name.startswith(_OURS):
-            yield entry
+    for entry in filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True)):
+        if not entry.base_name.startswith(_OURS):
+            yield entry.path

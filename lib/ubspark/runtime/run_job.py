@@ -37,6 +37,7 @@ from ubspark.runtime.failures import describe_failure
 from ubspark.runtime.foreign import describe_deadlines, describe_footers, save_manifests
 from ubspark.runtime.freeze import PreparedJob, prepare_job
 from ubspark.runtime.home import Home
+from ubspark.runtime.leases import Leases, hold_leases, uses_object_store
 from ubspark.runtime.logs import log_to
 from ubspark.runtime.outputs import commit_output, find_base, prepare_place, write_output
 from ubspark.runtime.records import RunRecord
@@ -111,7 +112,7 @@ def run_job(
             return RunOutcome(made, already_made=True)
         bases = {name: find_base(job, name) for name in job.spec.outputs}
         if spark is None:
-            validate_start()
+            validate_start(s3=uses_object_store(job))
         for name in job.spec.outputs:
             prepare_place(job, name)
         record = RunRecord.create(home.runs, job.spec)
@@ -122,7 +123,8 @@ def run_job(
             log_start(job, record)
             with timed("Spark is there"):
                 session = spark or build_session(config.resources, app_name=f"ubspark {config.job}")
-            is_own = _execute(job, record, session, scratch, bases)
+            with hold_leases(job, record.run_id, session) as leases:
+                is_own = _execute(job, record, session, scratch, bases, leases)
         made = None if is_own else find_finished(job, home)
         return RunOutcome(made or record, already_made=made is not None)
 
@@ -144,6 +146,7 @@ def _execute(
     spark: SparkSession,
     scratch: Path,
     bases: Mapping[str, int],
+    leases: Leases,
 ) -> bool:
     """Compute, commit, and write the report; False if an equal run committed all of it first."""
     started = time.monotonic()
@@ -163,6 +166,7 @@ def _execute(
     makers = set()
     for name, table in result.tables.items():
         with timed(f"Committed {name}"):
+            leases.renew(name)
             maker, output = _commit(
                 job, name, table, written[name], record=record, spark=spark, base=bases[name]
             )

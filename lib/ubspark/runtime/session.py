@@ -15,6 +15,7 @@ import psutil
 from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
+from ubspark.catalogs.object_store import get_spark_settings
 from ubspark.errors import ParameterError
 from ubspark.runtime.config import ResourceConfig
 from ubspark.runtime.gateway import describe_start_failure, start_gateway
@@ -74,8 +75,13 @@ def count_slots(asked: ResourceConfig) -> int:
     return int(cluster[1]) * int(cluster[2]) if cluster is not None else 1
 
 
-def validate_start() -> None:
+def validate_start(*, s3: bool = False) -> None:
     """Refuse what would keep a session from starting: a missing or wrong Java, missing JARs.
+
+    Parameters
+    ----------
+    s3
+        Whether tables in object stores are read or written.
 
     Raises
     ------
@@ -84,7 +90,7 @@ def validate_start() -> None:
     """
     if SparkSession.getActiveSession() is None and not is_under_spark_submit():
         validate_java()
-        validate_jars()
+        validate_jars(s3=s3)
 
 
 def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSession:
@@ -105,7 +111,8 @@ def build_session(resources_asked: ResourceConfig, *, app_name: str) -> SparkSes
         _log_difference(active.sparkContext.master or "", resources_asked)
         _validate_active(active)
         return active
-    builder = SparkSession.builder.appName(app_name).config(map=dict(SPARK_SETTINGS))
+    settings: dict[str, Any] = {**SPARK_SETTINGS, **get_spark_settings()}
+    builder = SparkSession.builder.appName(app_name).config(map=settings)
     if is_under_spark_submit():
         _log_difference(SparkConf().get("spark.master", "") or "", resources_asked)
     else:
