@@ -1,6 +1,5 @@
-"""An S3-compatible server of the tests' own: versitygw, which keeps objects as files in a folder."""
+"""An S3-compatible server of the tests' own: versitygw, which keeps objects as files."""
 
-import json
 import os
 import secrets
 import shutil
@@ -8,45 +7,25 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from astropy.table import Table
 from pyarrow import fs
 from pyspark.sql import SparkSession
 
-from ubspark.catalogs.object_store import open_object_store
-from ubspark.runtime.config import ResourceConfig, parse_job
+from ubspark.runtime.config import ResourceConfig
 from ubspark.runtime.home import Home
 from ubspark.runtime.jars import S3_JARS, find_missing_jars
-from ubspark.runtime.run_job import RunOutcome, run_job
 from ubspark.runtime.session import build_session
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from bucket import BUCKET, N_STARS, Store, describe_ingest, find_port, run
+
 _ROOT = Path(__file__).parents[2]
-BUCKET = "survey"
-N_STARS = 400
-
-
-@dataclass(frozen=True)
-class Store:
-    """A server that runs, and who may enter."""
-
-    folder: Path
-    environment: Mapping[str, str]
-
-    @property
-    def endpoint(self) -> str:
-        return self.environment["AWS_ENDPOINT_URL"]
-
-    @property
-    def secrets(self) -> tuple[str, str]:
-        """What must stand nowhere."""
-        return self.environment["AWS_ACCESS_KEY_ID"], self.environment["AWS_SECRET_ACCESS_KEY"]
 
 
 def _find_server() -> str:
@@ -57,12 +36,6 @@ def _find_server() -> str:
     if find_missing_jars(S3_JARS):
         pytest.skip("the JARs of object stores are missing; `ubspark doctor --fix --s3`")
     return found
-
-
-def find_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -81,11 +54,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     }
     key, secret = environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
     place = environment["AWS_ENDPOINT_URL"].removeprefix("http://")
+    # The file system may know no extended attributes: marks lie beside the objects.
+    options = f"--port {place} --quiet posix --sidecar {folder}/marks".split()
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
-            # Its own file system may know no extended attributes: marks lie beside the objects.
-            [program, "--port", place, "--quiet", "posix", "--sidecar", folder / "marks"]
-            + [folder / "objects"],
+            [program, *options, str(folder / "objects")],
             env={"ROOT_ACCESS_KEY": key, "ROOT_SECRET_KEY": secret, "PATH": os.environ["PATH"]},
             stdout=log,
             stderr=log,
@@ -145,56 +118,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stars["dec"] -= np.sign(dec) * 0.5 / 3600
     stars.write(folder / "moved.csv")
     return folder
-
-
-def describe_ingest(file: Path, table: str) -> dict[str, Any]:
-    return {
-        "job": "ingest",
-        "inputs": {"source": {"path": str(file)}},
-        "params": {"roles": {"id": "id"}},
-        "outputs": {"table": {"table": table}},
-        "resources": {"master": "local[2]", "memory": "1g"},
-    }
-
-
-def describe_match(left: str, right: str, output: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "job": "crossmatch",
-        "inputs": {"left": {"table": left}, "right": {"table": right}},
-        "params": {"radius": "1 arcsec", "association_only": True},
-        "outputs": {"matches": {"table": output, "mode": "error"}},
-        "resources": {"master": "local[2]", "memory": "1g", "cells": 4},
-        **changes,
-    }
-
-
-def run(content: Mapping[str, Any], home: Home, spark: SparkSession) -> RunOutcome:
-    return run_job(parse_job(content), home=home, spark=spark)
-
-
-def start(
-    content: Mapping[str, Any], home: Home, file: Path, **environment: str
-) -> subprocess.Popen[str]:
-    """Start a job in a process of its own, as `ubspark run` does."""
-    file.write_text(yaml.safe_dump(dict(content)), encoding="utf-8")
-    return subprocess.Popen(
-        [sys.executable, "-m", "ubspark", "run", file],
-        env={**os.environ, "UBSPARK_HOME": str(home.path), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def read_lease(table: str) -> dict[str, Any] | None:
-    """Return what the lease of a table says, None where there is none."""
-    filesystem, path = open_object_store(f"{table}/_ubspark_lease")
-    try:
-        with filesystem.open_input_stream(path) as stream:
-            found: dict[str, Any] = json.loads(stream.read())
-    except FileNotFoundError:
-        return None
-    return found
 
 
 @pytest.fixture(scope="session")
