@@ -3,12 +3,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Pinned: the checksum database of Go vouches for its source.
+VERSITYGW := v1.8.0
 IMAGE ?= localhost/ubspark:dev
 # The real data that some tests read; tests whose data is absent skip.
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch bench-crossmatch-cost clean bench-gpu bench-periodograms bench-periodograms-run eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-feets peer-lsdb peer-acid peer-rocrate image k8s-jobs test-k8s test-operator
+.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch bench-crossmatch-cost clean bench-gpu bench-periodograms bench-periodograms-run eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-feets peer-lsdb peer-acid peer-rocrate image k8s-jobs test-k8s test-operator test-s3
 
 help:  ## Show the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -34,6 +36,13 @@ test-slow: setup  ## Run the tests that take minutes.
 
 test-kill: setup  ## Kill runs at fifty random moments; nothing is lost and nothing lands twice.
 	$(BIN)/pytest -m "slow or not slow" tests/runtime/test_random_kills.py -s
+
+test-s3: setup .peers/versitygw/versitygw  ## Run the tests on an S3-compatible server (needs Go to build it).
+	$(BIN)/ubspark doctor --fix --s3 >/dev/null
+	$(BIN)/pytest -m s3 tests/s3
+
+.peers/versitygw/versitygw:
+	GOBIN="$(CURDIR)/.peers/versitygw" CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
 test-k8s: setup  ## Run the tests on the Kubernetes cluster of KUBECONFIG, whose nodes have the image.
 	$(BIN)/pytest -m k8s tests/k8s
@@ -64,8 +73,8 @@ docs: setup  ## Build the documentation; warnings are errors.
 dist: setup  ## Build the wheel and the source archive.
 	$(BIN)/python -m build --no-isolation
 
-image: setup  ## Build the container image; IMAGE names it, BUILD_IMAGE another builder than docker.
-	@sh scripts/build_image.sh $(BIN)/python $(IMAGE)
+image: setup  ## Build the container image; IMAGE names it, S3=1 adds object stores, BUILD_IMAGE is another builder than docker.
+	@S3="$(S3)" sh scripts/build_image.sh $(BIN)/python $(IMAGE)
 
 k8s-jobs: setup  ## Render the manifests of k8s/ anew.
 	@$(BIN)/python scripts/render_k8s.py

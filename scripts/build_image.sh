@@ -11,12 +11,14 @@ mkdir -p $context/jars
 "$python" -m build --no-isolation --wheel --outdir $context . >/dev/null
 cp requirements/runtime.lock k8s/image/* $context/
 cp -r jobs $context/
+# With S3 set, those of object stores too.
 # The JARs that this machine checked against the package; the image checks them against its wheel.
-"$python" - $context/jars <<PY
+"$python" - $context/jars "${S3:-}" <<PY
 import shutil, sys
-from ubspark.runtime.jars import JARS, fetch_jars, find_jar_folder
-fetch_jars()
-for jar in JARS:
+from ubspark.runtime.jars import JARS, S3_JARS, fetch_jars, find_jar_folder
+jars = (*JARS, *S3_JARS) if sys.argv[2] else JARS
+fetch_jars(jars)
+for jar in jars:
     shutil.copy(find_jar_folder() / jar.file_name, sys.argv[1])
 PY
 chmod 644 $context/jars/*

@@ -63,7 +63,7 @@ def test_of_two_drivers_at_once_one_wins(home_with_tables: Home, tmp_path: Path)
     table = f"s3a://{BUCKET}/raced"
     jobs = [
         describe_match(STARS, MOVED, table, params={"radius": radius, "association_only": True})
-        for radius in ("1 arcsec", "2 arcsec")
+        for radius in ("1.0 arcsec", "2.0 arcsec")
     ]
     started = [start(job, home_with_tables, tmp_path / f"{i}") for i, job in enumerate(jobs)]
     said = [process.communicate()[1] for process in started]
@@ -91,7 +91,7 @@ def test_the_lease_of_a_killed_driver_passes_on(
         time.sleep(0.05)
     for child in (*psutil.Process(process.pid).children(recursive=True), process):
         os.kill(child.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     lease = read_lease(table)
     assert lease is not None
     assert not lease["free"]
