@@ -32,7 +32,7 @@ mkdir -p /tmp/own
 mount --bind "$HOSTS" /etc/hosts
 ip link set lo up
 echo ready
-exec sleep infinity
+exec sleep 3600
 """
 
 
@@ -91,9 +91,7 @@ class Wire:
     holders: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._switch = self._hold(
-            ["unshare", "--net"], ["sh", "-c", "echo ready; exec sleep 36000"]
-        )
+        self._switch = self._hold(["unshare", "--net"], ["sh", "-c", "echo ready; exec sleep 3600"])
         _in_network(self._switch.pid, "ip link add bridge type bridge")
         _in_network(self._switch.pid, "ip link set bridge up")
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -69,8 +68,8 @@ class Workspace:
     """What a recipe may use while it runs."""
 
     spark: SparkSession
-    #: A folder of this run alone, removed at its end.
-    scratch: Path
+    #: A folder, by path or URI, that all workers see; of this run alone, removed at its end.
+    scratch: str
     #: How to cut the work; never part of the run key.
     n_cells: int | None = None
     #: Outputs whose own files are replaced where they change, and nowhere else.

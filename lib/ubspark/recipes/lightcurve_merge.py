@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 
+from ubspark.catalogs.commit import prepare_folder
 from ubspark.catalogs.delta import TableVersion
 from ubspark.catalogs.digests import ContentDigest, compute_digest
 from ubspark.catalogs.layout import FileLayout
@@ -154,16 +154,16 @@ class _Replaced(TableUpdate):
 
 def _stage(job: LightCurveJob, workspace: Workspace) -> tuple[StagedTable, NestCounts]:
     """Nest the night where only this run looks for it."""
-    folder = workspace.scratch / "night"
-    Path(folder).mkdir()
+    folder = f"{workspace.scratch}/night"
+    prepare_folder(folder)
     frame, task = nest_rows(job, workspace)
     schema = job.describe_new()
-    written = write_rows(frame, ParquetSink(str(folder), schema.to_arrow()), task)
+    written = write_rows(frame, ParquetSink(folder, schema.to_arrow()), task)
     counts = NestCounts()
     for part in written.summaries:
         counts.add(part)
     uri = str(job.main.short_name or job.main.name)
-    return StagedTable(uri, str(folder), schema, job.roles, written.files), counts
+    return StagedTable(uri, folder, schema, job.roles, written.files), counts
 
 
 def _cut(

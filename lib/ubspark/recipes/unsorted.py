@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from ubspark.catalogs.catalog import Catalog, CatalogLayout
+from ubspark.catalogs.commit import prepare_folder
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableSchema
 from ubspark.catalogs.sky_sort import PieceTask, SkyKey, count_parts, sort_on_sky
@@ -165,9 +166,9 @@ def _stage(given: JobInput, workspace: Workspace) -> StagedTable:
         pieces, task = made.frame, made.task
     else:
         pieces, task = _shuffle(table, given.roles, workspace)
-    folder = workspace.scratch / f"sorted-{given.name}"
-    folder.mkdir()
-    return stage_rows(pieces, task, table.schema, table.roles, folder=str(folder), uri=table.uri)
+    folder = f"{workspace.scratch}/sorted-{given.name}"
+    prepare_folder(folder)
+    return stage_rows(pieces, task, table.schema, table.roles, folder=folder, uri=table.uri)
 
 
 def _shuffle(

@@ -21,11 +21,12 @@ from ubspark.recipes.base import JobInput, OutputFolder, OutputTable
 from ubspark.runtime.folders import publish_folder, validate_folder, write_folder
 from ubspark.runtime.freeze import PreparedJob
 from ubspark.runtime.progress import show_tasks
+from ubspark.runtime.scratch import STAGING_NAME
 
 __all__ = ["commit_output", "describe_output", "find_base", "prepare_place", "write_output"]
 
 #: How the names of our own files in the folder of a table begin.
-_OURS = ("part-", ".ubspark-", ".part-", "_delta_log", LEASE_NAME)
+_OURS = ("part-", ".ubspark-", ".part-", "_delta_log", LEASE_NAME, STAGING_NAME)
 
 
 @runtime_checkable

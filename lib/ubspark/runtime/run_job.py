@@ -1,15 +1,12 @@
 """The one path every job takes: prepare, compute, commit, record."""
 
 import logging
-import shutil
 import signal
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -48,7 +45,8 @@ from ubspark.runtime.recovery import (
     find_finished,
     find_output,
 )
-from ubspark.runtime.session import build_session, count_slots, validate_start
+from ubspark.runtime.scratch import make_scratch, make_staging
+from ubspark.runtime.session import build_session, count_slots, find_master, validate_start
 from ubspark.runtime.submissions import hold_submission
 from ubspark.runtime.telling import describe_run, log_start, timed
 from ubspark.runtime.usage import measured
@@ -99,7 +97,7 @@ def run_job(
     """
     home = home or Home.find()
     home.validate_writable()
-    with _scratch_folder() as scratch, ExitStack() as stack:
+    with make_scratch(home, find_master(config.resources)) as scratch, ExitStack() as stack:
         job = prepare_job(config, home, scratch=scratch)
         close_lost_runs(home)
         if job.spec.is_append:
@@ -123,8 +121,11 @@ def run_job(
             log_start(job, record)
             with timed("Spark is there"):
                 session = spark or build_session(config.resources, app_name=f"ubspark {config.job}")
-            with hold_leases(job, record.run_id, session) as leases:
-                is_own = _execute(job, record, session, scratch, bases, leases)
+            with (
+                hold_leases(job, record.run_id, session) as leases,
+                make_staging(job, record.run_id, scratch, session) as staging,
+            ):
+                is_own = _execute(job, record, session, staging, bases, leases)
         made = None if is_own else find_finished(job, home)
         return RunOutcome(made or record, already_made=made is not None)
 
@@ -132,7 +133,7 @@ def run_job(
 def plan_job(config: JobConfig, *, home: Home | None = None) -> tuple[PreparedJob, list[Fact]]:
     """Return what a job would do, from metadata alone; nothing is run and nothing written."""
     home = home or Home.find()
-    with _scratch_folder() as scratch:
+    with make_scratch(home, "local") as scratch:
         job = prepare_job(config, home, scratch=scratch)
         n_pieces = count_pieces(count_slots(config.resources))
         return job, job.recipe.plan(
@@ -144,7 +145,7 @@ def _execute(
     job: PreparedJob,
     record: RunRecord,
     spark: SparkSession,
-    scratch: Path,
+    staging: str,
     bases: Mapping[str, int],
     leases: Leases,
 ) -> bool:
@@ -154,7 +155,7 @@ def _execute(
     asked = job.config.resources
     outputs = job.spec.outputs.items()
     updates = frozenset(name for name, output in outputs if output["mode"] == "update")
-    workspace = Workspace(spark, scratch, asked.cells, updates=updates, plan=asked.plan)
+    workspace = Workspace(spark, staging, asked.cells, updates=updates, plan=asked.plan)
     written = {}
     with measured(record.metrics, spark):
         with timed("Prepared"):
@@ -291,12 +292,3 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-@contextmanager
-def _scratch_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="ubspark-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

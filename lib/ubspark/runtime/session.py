@@ -26,6 +26,7 @@ __all__ = [
     "SPARK_SETTINGS",
     "build_session",
     "count_slots",
+    "find_master",
     "is_under_spark_submit",
     "validate_start",
 ]
@@ -63,6 +64,16 @@ _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 def is_under_spark_submit() -> bool:
     """Whether ``spark-submit`` started this Python."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def find_master(asked: ResourceConfig) -> str:
+    """Return the master of a job: that of the session, of spark-submit, or what it asks for."""
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active.sparkContext.master or _DEFAULT_MASTER
+    if is_under_spark_submit():
+        return SparkConf().get("spark.master", _DEFAULT_MASTER) or _DEFAULT_MASTER
+    return asked.master or _DEFAULT_MASTER
 
 
 def count_slots(asked: ResourceConfig) -> int:
