@@ -9,12 +9,18 @@ from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkContext
 
 from ubspark import errors
-from ubspark.errors import TransientError, UbsparkError
+from ubspark.errors import InputMissingError, TransientError, UbsparkError
 
 __all__ = ["describe_failure"]
 
 #: How an error of ours looks inside the traceback of a Python worker.
 _OURS = re.compile(r"ubspark\.errors\.(\w+): (.+)")
+#: How a task says that a file is not there: Python, Arrow, Spark.
+_ABSENT = re.compile(
+    r"FileNotFoundError: \[Errno 2\] (?:No such file or directory: |Failed to open local file )"
+    r"'(?P<python>[^']+)'"
+    r"|FAILED_READ_FILE\.FILE_NOT_EXIST\].*?reading file (?:file:)?(?P<spark>/\S+?)\.? "
+)
 _DEATH_S = 5.0
 _LAST_ERROR = re.compile(r"^(?:[\w.]+(?:Error|Exception)): .+$", re.MULTILINE)
 
@@ -35,6 +41,13 @@ def describe_failure(error: BaseException) -> UbsparkError:
         kind = getattr(errors, ours[1], UbsparkError)
         found: UbsparkError = kind(ours[2].strip())
         return found
+    absent = _ABSENT.search(text)
+    if absent:
+        msg = (
+            f"A task does not find the file `{absent['python'] or absent['spark']}`. On a cluster "
+            f"it must lie where every machine sees it."
+        )
+        return InputMissingError(msg)
     if _has_java_ended(error):
         return TransientError("The Java process of Spark was killed. Run again.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):
