@@ -74,6 +74,7 @@ def test_text_of_an_address_is_read_back(place: str, version: int | None) -> Non
         ("/data/100%", "/data/100%"),
         ("file:///data/a%20b%25", "/data/a b%"),
         ("s3a://bucket/a%20b/", "s3a://bucket/a%20b"),
+        ("s3://bucket/a", "s3a://bucket/a"),
         ("hdfs://host:9000/x", "hdfs://host:9000/x"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ubspark.errors import ParameterError
-from ubspark.runtime.jars import JARS, validate_jars
+from ubspark.runtime.jars import JARS, S3_JARS, validate_jars
 from ubspark.runtime.java import find_java, validate_java
 
 _CURE = "Install Java 17 or 21 .* or set JAVA_HOME to it"
@@ -86,3 +86,10 @@ def test_first_missing_jar_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for jar in JARS:
         shutil.copy(__file__, tmp_path / "jars" / jar.file_name)
     validate_jars()
+    with pytest.raises(
+        ParameterError, match=f"{S3_JARS[0].file_name} is not in .*doctor --fix --s3"
+    ):
+        validate_jars(s3=True)
+    for jar in S3_JARS:
+        shutil.copy(__file__, tmp_path / "jars" / jar.file_name)
+    validate_jars(s3=True)
