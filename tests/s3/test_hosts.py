@@ -123,15 +123,20 @@ def shared(cluster: Cluster, files: Path) -> Path:
     return cluster.folder
 
 
+@pytest.fixture(scope="module")
+def tables(cluster: Cluster, shared: Path) -> str:
+    """Where the stars are in the bucket, ingested by the cluster."""
+    for name in ("stars", "moved"):
+        cluster.make(describe_ingest(shared / f"{name}.csv", f"{cluster.store}/{name}"))
+    return cluster.store
+
+
 @pytest.mark.parametrize("place", ["bucket", "folder"])
 def test_a_cluster_without_a_common_disk_matches_as_one_process(
-    cluster: Cluster, shared: Path, pairs: str, place: str
+    cluster: Cluster, shared: Path, tables: str, pairs: str, place: str
 ) -> None:
-    at = cluster.store if place == "bucket" else str(shared / "tables")
-    for name in ("stars", "moved"):
-        cluster.make(describe_ingest(shared / f"{name}.csv", f"{at}/{name}"))
-    job = describe_match(f"{at}/stars", f"{at}/moved", f"{at}/pairs")
-    assert cluster.make(job) == pairs
+    output = f"{tables}/pairs" if place == "bucket" else str(shared / "tables" / "pairs")
+    assert cluster.make(describe_match(f"{tables}/stars", f"{tables}/moved", output)) == pairs
 
 
 def test_both_workers_had_work(cluster: Cluster) -> None:
