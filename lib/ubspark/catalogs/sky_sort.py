@@ -31,7 +31,7 @@ _PART_BYTES = 96 << 20
 #: Arrow bytes that a task cuts at a time, and that it yields at a time when they are sorted.
 _CUT_BYTES = 48 << 20
 _SORTED_BYTES = 16 << 20
-#: Arrow bytes of a piece at most: Java moves larger ones slowly.
+#: Arrow bytes of a piece at most, so that Java needs no large buffers.
 _PIECE_BYTES = 256 << 10
 #: Rows of each task that tell where to cut.
 _SAMPLE_ROWS = 2048
