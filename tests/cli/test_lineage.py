@@ -1,7 +1,7 @@
 """The commands about lineage, replay and keeping, from the outside."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 import ubspark.recipes.ingest as recipe
+from ubspark.catalogs.sources import Source
 from ubspark.runtime.home import Home
 
 Call = Callable[..., Any]
@@ -64,12 +65,14 @@ def test_other_result_ends_with_code_6(
     call: Call, home: Home, stars: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if the code had been another when the table was made."""
-    place = recipe._place
 
-    def shift(*given: Any) -> Any:
-        return place(*given).withColumn("dec", F.col("dec") + 1e-9)
+    def shift(
+        source: Source, _: recipe.IngestParams, names: Sequence[str], spark: SparkSession
+    ) -> Any:
+        rows = source.to_dataframe(spark)
+        return rows.withColumn("dec", F.col("dec") + 1e-9).select(*names)
 
-    monkeypatch.setattr(recipe, "_place", shift)
+    monkeypatch.setattr(recipe, "_open_rows", shift)
     done = call("replay", "stars@v0", "--json")
     assert done.code == 6
     said = json.loads(done.out)
