@@ -279,6 +279,39 @@ def test_what_cannot_be_trained_is_refused(
         plan_job(configure_train(home, "refused", **params), home=home)
 
 
+def test_labels_that_are_no_number_are_none(home: Home, spark: SparkSession) -> None:
+    ids = read_features(home)["objectId"].to_pylist()
+    kinds = [(1.0, 2.0, float("nan"))[i % 3] for i in range(len(ids))]
+    save(spark, home, "numbers", {"objectId": ids, "class": kinds}, {"id": "objectId"})
+    config = configure_train(home, "of_numbers")
+    config.inputs["labels"] = config.inputs["labels"].model_copy(update={"table": "numbers"})
+    run_job(config, home=home, spark=spark)
+    assert load_model(home.path / "of_numbers").card.classes == ("1.0", "2.0")
+
+
+def test_classes_of_any_name_reach_mlflow(home: Home, spark: SparkSession) -> None:
+    ids = read_features(home)["objectId"].to_pylist()
+    kinds = [("RR(B)", "E?")[i % 2] for i in range(len(ids))]
+    save(spark, home, "named", {"objectId": ids, "class": kinds}, {"id": "objectId"})
+    config = configure_train(home, "of_names")
+    config.inputs["labels"] = config.inputs["labels"].model_copy(update={"table": "named"})
+    made = run_job(config, home=home, spark=spark).record
+    shown = open_registry(home).get_run(str(made.mlflow_run))
+    assert shown.info.status == "FINISHED"
+    assert shown.data.metrics["recall_RR_B_"] == made.metrics["recall_RR(B)"]
+    assert list(home.spool.glob("*.json")) == []
+
+
+def test_classes_of_one_column_are_refused_before_training(home: Home, spark: SparkSession) -> None:
+    ids = read_features(home)["objectId"].to_pylist()
+    kinds = [("RR-ab", "RR+ab")[i % 2] for i in range(len(ids))]
+    save(spark, home, "alike", {"objectId": ids, "class": kinds}, {"id": "objectId"})
+    config = configure_train(home, "refused")
+    config.inputs["labels"] = config.inputs["labels"].model_copy(update={"table": "alike"})
+    with pytest.raises(SchemaError, match=r"`RR\+ab` and `RR-ab` would both have the column"):
+        run_job(config, home=home, spark=spark)
+
+
 def test_too_few_objects_are_said(home: Home, spark: SparkSession) -> None:
     config = configure_train(home, "few", folds=40)
     with pytest.raises(ParameterError, match="has 25 objects, fewer than the 40 folds"):

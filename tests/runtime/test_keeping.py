@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -238,10 +239,36 @@ def test_archive_brings_a_removed_version_back(
     other = versions("other", 1)
     with pytest.raises(ConflictError, match="is not the table of this archive"):
         restore_version(target, other)
+    with pytest.raises(ConflictError, match="lies in the folder of the table"):
+        archive_version(find_entity("other@v0", home, open_ledger(home)), other / "inner")
     (file,) = target.glob("*.parquet")
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     with pytest.raises(ArchiveDamagedError, match="is not what was archived"):
         restore_version(target)
+
+
+def test_archives_bring_back_files_and_commits(
+    home: Home, versions: Versions, tmp_path: Path
+) -> None:
+    place = versions("stars", 2)
+    ledger = open_ledger(home)
+    for version in (0, 1):
+        archive_version(find_entity(f"stars@v{version}", home, ledger), tmp_path / f"v{version}")
+    whole = {path: path.read_bytes() for path in place.glob("*.parquet")}
+    for path in whole:
+        path.write_bytes(b"PAR1")
+    for version in (0, 1):
+        assert restore_version(tmp_path / f"v{version}").n_files == 1
+    assert {path: path.read_bytes() for path in whole} == whole
+    shutil.rmtree(place)
+    for version in (0, 1):
+        restore_version(tmp_path / f"v{version}")
+    assert open_table(str(place)).version == 1
+    assert open_table(str(place), version=1).to_dataset().count_rows() > 0
+    copy = tmp_path / "v0" / "_delta_log" / "00000000000000000000.json"
+    copy.write_bytes(copy.read_bytes() + b" ")
+    with pytest.raises(ArchiveDamagedError, match="is not what was archived"):
+        restore_version(tmp_path / "v0")
 
 
 def test_pins_are_kept_with_their_reason(home: Home) -> None:

@@ -15,7 +15,15 @@ from ubspark.features.calibration import Calibration
 from ubspark.features.segments import FloatArray
 from ubspark.features.training import Training, decide, score_classes
 
-__all__ = ["LABEL", "ClassifierModel", "ModelCard", "load_card", "load_model", "save_model"]
+__all__ = [
+    "LABEL",
+    "ClassifierModel",
+    "ModelCard",
+    "load_card",
+    "load_model",
+    "name_probability",
+    "save_model",
+]
 
 #: Name of the column of the class that an object is given.
 LABEL = "label"
@@ -56,8 +64,7 @@ class ModelCard:
     @property
     def probability_columns(self) -> list[str]:
         """The column of each class: letters, digits and ``_`` of its name."""
-        plain = ("".join(c if c.isalnum() else "_" for c in name) for name in self.classes)
-        return [_PREFIX + name for name in plain]
+        return [name_probability(name) for name in self.classes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +143,11 @@ class ClassifierModel:
         probabilities = self.score(rows)
         given = decide(probabilities, self.priors)
         return probabilities, [self.card.classes[code] for code in given]
+
+
+def name_probability(label: str) -> str:
+    """Return the column of the probability of a class: letters, digits and ``_`` of its name."""
+    return _PREFIX + "".join(c if c.isalnum() else "_" for c in label)
 
 
 def save_model(model: ClassifierModel, folder: Path, *, facts: Mapping[str, Any]) -> str:

@@ -279,7 +279,7 @@ def _log_params(client: Any, run: str, params: Mapping[str, Any]) -> None:
 def _log_metrics(client: Any, run: str, metrics: Mapping[str, float], time_ms: int) -> None:
     from mlflow.entities import Metric
 
-    given = [Metric(name, float(value), time_ms, 0) for name, value in metrics.items()]
+    given = [Metric(_to_key(name), float(value), time_ms, 0) for name, value in metrics.items()]
     _log_batches(client, run, metrics=given)
 
 

@@ -19,7 +19,7 @@ from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.errors import ParameterError, SchemaError
 from ubspark.features.arrow import look_up
 from ubspark.features.evaluation import Evaluation, compute_reliability
-from ubspark.features.model import ClassifierModel, ModelCard, save_model
+from ubspark.features.model import ClassifierModel, ModelCard, name_probability, save_model
 from ubspark.features.out_of_fold import write_out_of_fold
 from ubspark.features.segments import FloatArray
 from ubspark.features.training import OTHER, Training, merge_rare, train
@@ -206,7 +206,8 @@ def _load_estimator(name: str | None) -> Any:
 def _read(inputs: Mapping[str, JobInput], params: TrainParams) -> _Labelled:
     """Read the labels, and the features of their objects; the rest stays where it is."""
     labels = _scan(inputs["labels"], [params.label])
-    known = labels.filter(labels[params.label].is_valid())
+    # A number that is not one is no label either.
+    known = labels.filter(pc.invert(labels[params.label].is_null(nan_is_null=True)))
     _validate_labels(known, _find_id(inputs["labels"]), params.label)
     label_id, feature_id = _find_id(inputs["labels"]), _find_id(inputs["features"])
     columns = list(params.columns or ())
@@ -223,6 +224,7 @@ def _read(inputs: Mapping[str, JobInput], params: TrainParams) -> _Labelled:
     place = look_up(rows[feature_id], known[label_id])
     names = known[params.label].take(pa.array(place)).to_pylist()
     merged_labels, merged = merge_rare(names, least=params.least)
+    _validate_names(merged_labels)
     matrix = np.stack([rows[name].cast(pa.float64()).to_numpy() for name in columns], axis=1)
     groups = [str(group) for group in rows[str(params.group)].to_pylist()]
     ids, n_unlabelled = rows[feature_id].combine_chunks(), known.num_rows - rows.num_rows
@@ -243,6 +245,20 @@ def _validate_labels(known: pa.Table, id_column: str, label: str) -> None:
             f"as {first!r}. Give each object one, or choose rows by `where`."
         )
         raise SchemaError(msg)
+
+
+def _validate_names(labels: list[str]) -> None:
+    """Refuse classes whose columns of probability would have one name."""
+    by_column: dict[str, str] = {}
+    for label in sorted(set(labels)):
+        column = name_probability(label).lower()
+        if column in by_column:
+            msg = (
+                f"The classes `{by_column[column]}` and `{label}` would both have the column "
+                f"`{column}` in the scores; rename one."
+            )
+            raise SchemaError(msg)
+        by_column[column] = label
 
 
 def _scan(given: JobInput, columns: list[str], condition: Any = None) -> pa.Table:

@@ -19,6 +19,7 @@ from ubspark.catalogs.log_files import LOG_FOLDER, list_version_files, read_log
 from ubspark.errors import ConflictError, InputMissingError, SourceError, UbsparkError
 from ubspark.lineage.entities import Entity, is_whole
 from ubspark.runtime.folders import create_folder
+from ubspark.runtime.tables import validate_outside_tables
 
 __all__ = ["Archived", "archive_version", "restore_version"]
 
@@ -61,11 +62,14 @@ def archive_version(entity: Entity, target: Path) -> Archived:
         msg = f"`{source}` holds files of other tables; copy it with `ubspark ingest` first."
         raise SourceError(msg)
     _validate_there(source, files, entity)
+    validate_outside_tables(str(target.absolute()), "the archive")
     create_folder(target, "the archive")
     (target / LOG_FOLDER).mkdir(parents=True)
     sums = {name: _copy(source / name, target / name) for name in files}
-    for entry in log[: version + 1]:
-        shutil.copy2(entry.path, target / LOG_FOLDER / entry.path.name)
+    commits = {
+        entry.path.name: _copy(entry.path, target / LOG_FOLDER / entry.path.name)
+        for entry in log[: version + 1]
+    }
     digest = _validate_copy(entity, target)
     content = {
         "ubspark_archive": 1,
@@ -74,6 +78,7 @@ def archive_version(entity: Entity, target: Path) -> Archived:
         "version": version,
         "digest": digest,
         "files": sums,
+        "commits": commits,
     }
     (target / _MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
     return Archived(target, entity.uri, version, digest, len(files))
@@ -99,17 +104,40 @@ def restore_version(folder: Path, target: Path | None = None) -> Archived:
     if place.is_file():
         msg = f"`{place}` is a file; name another place with `--to`."
         raise ConflictError(msg)
-    for name, digest in content["files"].items():
+    commits = {f"{LOG_FOLDER}/{name}": sha for name, sha in content.get("commits", {}).items()}
+    for name, digest in (*content["files"].items(), *commits.items()):
         if _compute_sha256(folder / name) != digest:
             msg = f"The file `{name}` of the archive `{folder}` is not what was archived."
             raise ArchiveDamagedError(msg)
     _validate_target(place, str(content["table_id"]))
-    missing = [name for name in content["files"] if not (place / name).exists()]
-    for name in missing:
+    lacking = [name for name, sha in content["files"].items() if not _is_file(place / name, sha)]
+    for name in lacking:
         _copy(folder / name, place / name)
-    if not is_delta_table(str(place)):
-        shutil.copytree(folder / LOG_FOLDER, place / LOG_FOLDER, dirs_exist_ok=True)
-    return Archived(folder, str(place), content["version"], content["digest"], len(missing))
+    _restore_log(folder, place, int(content["version"]))
+    if _digest(str(place), int(content["version"])) != content["digest"]:
+        msg = f"`{place}@v{content['version']}` does not hold the rows that were archived."
+        raise ArchiveDamagedError(msg)
+    return Archived(folder, str(place), content["version"], content["digest"], len(lacking))
+
+
+def _restore_log(folder: Path, place: Path, version: int) -> None:
+    """Give a table the commits of the archive, where its own do not reach so far."""
+    latest = open_table(str(place)).version if is_delta_table(str(place)) else -1
+    if latest >= version:
+        return
+    for path in sorted((folder / LOG_FOLDER).iterdir()):
+        target = place / LOG_FOLDER / path.name
+        if not target.exists():
+            _copy(path, target)
+        elif target.read_bytes() != path.read_bytes():
+            msg = (
+                f"`{place}` went another way after it was archived; name another place with `--to`."
+            )
+            raise ConflictError(msg)
+
+
+def _is_file(path: Path, sha256: str) -> bool:
+    return path.is_file() and _compute_sha256(path) == sha256
 
 
 def _validate_target(place: Path, table_id: str) -> None:
