@@ -214,7 +214,7 @@ def _run(rows: DataFrame | PieceReader, task: _Task, schema: str, spark: SparkSe
 
     if isinstance(rows, DataFrame):
         return rows.mapInArrow(run, schema)
-    return spark.range(0, rows.n_pieces, 1, rows.n_pieces).mapInArrow(run, schema)
+    return rows.create_numbers(spark).mapInArrow(run, schema)
 
 
 def _write_piece(rows: pa.Table) -> bytes:

@@ -32,6 +32,7 @@ __all__ = [
     "TableUpdate",
     "Workspace",
     "count_pieces",
+    "is_one_machine",
 ]
 
 
@@ -85,7 +86,12 @@ class Workspace:
     @property
     def is_local(self) -> bool:
         """Whether tasks run on this very machine."""
-        return str(self.spark.sparkContext.master).startswith("local")
+        return is_one_machine(self.spark.sparkContext.master or "")
+
+
+def is_one_machine(master: str) -> bool:
+    """Whether tasks run on the machine of the driver."""
+    return master.startswith("local")
 
 
 def count_pieces(n_slots: int) -> int:

@@ -187,6 +187,5 @@ def _shuffle(
     rows = create_task_frame(workspace.spark, plan).mapInArrow(read, from_arrow_schema(plain))
     key = SkyKey(table.roles.override(roles).get("id") or HEALPIX_29.name)
     n_parts = count_parts(table.n_bytes, table.n_rows, plain)
-    return sort_on_sky(rows, key, max(workspace.parallelism, n_parts), workspace.spark), PieceTask(
-        key
-    )
+    pieces = sort_on_sky(rows, key, max(workspace.parallelism, n_parts), workspace.spark)
+    return pieces, PieceTask(key)

@@ -4,7 +4,6 @@ An archive is a Delta table itself: the log up to the version, and the files of 
 has the id of its table, so lineage and replay find it where it lies.
 """
 
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pyarrow as pa
 
 from ubspark.catalogs.delta import is_delta_table, open_table, read_history
 from ubspark.catalogs.digests import ContentDigest, compute_digest
+from ubspark.catalogs.export.manifest import compute_sha256
 from ubspark.catalogs.log_files import LOG_FOLDER, list_version_files, read_log
 from ubspark.errors import ConflictError, InputMissingError, SourceError, UbsparkError
 from ubspark.lineage.entities import Entity, is_whole
@@ -222,8 +222,7 @@ def _copy(source: Path, target: Path) -> str:
 
 def _compute_sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return compute_sha256(path)
     except OSError as error:
         msg = f"The file `{path}` cannot be read: {error.strerror}."
         raise InputMissingError(msg) from error

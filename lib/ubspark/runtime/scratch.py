@@ -9,18 +9,14 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.layout import open_filesystem
+from ubspark.recipes.base import is_one_machine
 from ubspark.runtime.freeze import PreparedJob
 from ubspark.runtime.home import Home
 
-__all__ = ["STAGING_NAME", "is_one_machine", "make_scratch", "make_staging"]
+__all__ = ["STAGING_NAME", "make_scratch", "make_staging"]
 
 #: How the folder of staged rows begins; names with ``_`` are no data to any reader of Delta.
 STAGING_NAME = "_ubspark_staging-"
-
-
-def is_one_machine(master: str) -> bool:
-    """Whether tasks run on the machine of the driver."""
-    return master.startswith("local")
 
 
 @contextmanager

@@ -103,5 +103,4 @@ class Source(ABC):
         pieces = self.open_pieces()
         if pieces is None or pieces.n_pieces == 0:
             return spark.createDataFrame([], self.spark_schema)
-        numbers = spark.range(0, pieces.n_pieces, 1, numPartitions=pieces.n_pieces)
-        return numbers.mapInArrow(pieces, self.spark_schema)
+        return pieces.create_numbers(spark).mapInArrow(pieces, self.spark_schema)

@@ -3,7 +3,7 @@
 import codecs
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -75,9 +75,6 @@ class _ChunkReader(PieceReader):
     @property
     def n_pieces(self) -> int:
         return len(self.chunks)
-
-    def select(self, columns: Sequence[str]) -> PieceReader:
-        return replace(self, schema=pa.schema([self.schema.field(name) for name in columns]))
 
     def read(self, piece: int) -> Iterator[pa.RecordBatch]:
         chunk = self.chunks[piece]

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,9 +59,6 @@ class _RowRangeReader(PieceReader):
     @property
     def n_pieces(self) -> int:
         return len(self.splits)
-
-    def select(self, columns: Sequence[str]) -> PieceReader:
-        return replace(self, schema=pa.schema([self.schema.field(name) for name in columns]))
 
     def read(self, piece: int) -> Iterator[pa.RecordBatch]:
         file, start, stop = self.splits[piece]

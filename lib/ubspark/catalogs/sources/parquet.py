@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -73,8 +73,7 @@ class ParquetSource(Source):
         reader, schema = self._open_groups(self.stored), from_arrow_schema(self.stored)
         if reader.n_pieces == 0:
             return spark.createDataFrame([], schema)
-        numbers = spark.range(0, reader.n_pieces, 1, numPartitions=reader.n_pieces)
-        return numbers.mapInArrow(reader, schema)
+        return reader.create_numbers(spark).mapInArrow(reader, schema)
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,6 @@ class _RowGroupReader(PieceReader):
     @property
     def n_pieces(self) -> int:
         return len(self.groups)
-
-    def select(self, columns: Sequence[str]) -> PieceReader:
-        return replace(self, schema=pa.schema([self.schema.field(name) for name in columns]))
 
     def read(self, piece: int) -> Iterator[pa.RecordBatch]:
         for file, group in self.groups[piece]:

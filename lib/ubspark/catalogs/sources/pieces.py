@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
 
 __all__ = ["PieceReader"]
 
@@ -30,9 +31,13 @@ class PieceReader(ABC):
     def read(self, piece: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows of one piece, in batches of bounded size."""
 
-    @abstractmethod
     def select(self, columns: Sequence[str]) -> "PieceReader":
         """Return the reader of some columns."""
+        return replace(self, schema=pa.schema([self.schema.field(name) for name in columns]))
+
+    def create_numbers(self, spark: SparkSession) -> DataFrame:
+        """Return the numbers of the pieces, a task each."""
+        return spark.range(0, self.n_pieces, 1, max(self.n_pieces, 1))
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of the pieces whose numbers the first column holds."""
