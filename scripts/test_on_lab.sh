@@ -1,5 +1,6 @@
 #!/bin/sh
-# Start a one-node cluster, build the image into it, run the tests on Kubernetes, take all down again.
+# Start a one-node cluster, build the image (with object stores) into it, run the tests on Kubernetes,
+# take all down again.
 # test_on_lab.sh LAB, a program that knows `up`, `image DOCKERFILE CONTEXT TAG`, `env` and `down`.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,7 +12,7 @@ environment=$("$lab" env)
 eval "$environment"
 mkdir -p dist
 started=$(date +%s)
-make image IMAGE=localhost/ubspark:ci BUILD_IMAGE="$lab image" >dist/image.log 2>&1 || {
+make image S3=1 IMAGE=localhost/ubspark:ci BUILD_IMAGE="$lab image" >dist/image.log 2>&1 || {
     tail -n 40 dist/image.log
     exit 1
 }

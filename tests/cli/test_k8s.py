@@ -23,7 +23,7 @@ echo "$*" >> "$here/asked"
 case "$*" in
     *"config view"*) printf https://10.0.0.1:6443 ;;
     *"get pod "*) cat "$here/pod.json" 2>/dev/null || { echo 'Error (NotFound): x' >&2; exit 1; } ;;
-    *"get sparkapplications"*) echo 'Error (NotFound): x' >&2; exit 1 ;;
+    *"get "*sparkapplications*) echo 'Error (NotFound): x' >&2; exit 1 ;;
     *"get pods"*|*"get events"*) echo '{"items": []}' ;;
     *logs*) cat "$here/log" ;;
     *apply*) cat > "$here/applied" ;;

@@ -14,7 +14,7 @@ _BANDS = ["g", "r"]
 
 
 def write_light_curves(path: Path) -> None:
-    """Write nested light curves of periodic stars, seeded."""
+    """Write light curves of periodic stars, seeded: nested, and beside it as long ``epochs``."""
     rng = np.random.default_rng(9)
     sizes = rng.integers(40, 90, _N)
     t = [np.sort(rng.uniform(59_000, 59_400, size)) for size in sizes]
@@ -35,6 +35,11 @@ def write_light_curves(path: Path) -> None:
         }
     )
     pq.write_table(table, path)
+    ids = np.repeat(np.arange(_N) + 1, sizes)
+    lists = {name: np.concatenate(table[name].to_pylist()) for name in table.column_names[3:]}
+    mixed = rng.permutation(len(ids))
+    epochs = pa.table({"objectId": ids, **lists}).take(pa.array(mixed))
+    pq.write_table(epochs, path.with_name("epochs.parquet"))
 
 
 def list_jobs(place: str) -> dict[str, dict[str, Any]]:
@@ -77,9 +82,21 @@ def list_jobs(place: str) -> dict[str, dict[str, Any]]:
             "params": {"roles": {"id": "objectId", **curve_roles}},
             "outputs": {"table": {"table": "curves"}},
         },
+        "lightcurves": {
+            "job": "lightcurves",
+            "inputs": {
+                "sources": {
+                    "path": f"{place}/epochs.parquet",
+                    "roles": {"id": "objectId", **curve_roles},
+                },
+                "objects": {"table": "curves", "columns": []},
+            },
+            "params": {"bands": _BANDS},
+            "outputs": {"lightcurves": {"table": "nested"}},
+        },
         "periodograms": {
             "job": "periodograms",
-            "inputs": {"lightcurves": {"table": "curves"}},
+            "inputs": {"lightcurves": {"table": "nested"}},
             "params": {"bands": _BANDS, "fmin": 0.8, "fmax": 3.0, "is_magnitude": True},
             "outputs": {"periods": {"table": "periods"}},
         },

@@ -1,7 +1,8 @@
 """A namespace on a real cluster, with a shared volume and an MLflow server; needs KUBECONFIG.
 
 The image is `UBSPARK_K8S_IMAGE` (default `localhost/ubspark:ci`), which the nodes must have or get.
-A cluster without a default StorageClass gets volumes on its node, under `UBSPARK_K8S_FOLDER`.
+A cluster without a default StorageClass gets volumes on its node, under `UBSPARK_K8S_FOLDER`. Where
+the default one makes folders of a node, as in kind and minikube, all pods must run on that node.
 """
 
 import json
@@ -37,6 +38,9 @@ ROOT = Path(__file__).parents[2]
 NAMESPACE = "ubspark-ci"
 IMAGE = os.environ.get("UBSPARK_K8S_IMAGE", "localhost/ubspark:ci")
 FOLDER = os.environ.get("UBSPARK_K8S_FOLDER", "/var/tmp/ubspark-k8s")
+#: Tells the namespace of these tests from one of that name that somebody needs.
+_MARK = f"ubspark/tests={NAMESPACE}"
+_ONE_NODE = ("rancher.io/local-path", "k8s.io/minikube-hostpath")
 #: On two busy cores a job of seconds takes minutes.
 PATIENCE = 900
 END_PHASES = ("COMPLETED", "ERROR", "ABORTED")
@@ -123,8 +127,12 @@ def set_up(folder: Path) -> Stand:
     """Make the namespace with everything in it."""
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("KUBECONFIG names no cluster; `make test-k8s` needs one.")
-    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true")
-    kubectl("apply", "-k", str(ROOT / "k8s" / "overlays" / "ci"))
+    _remove_namespace()
+    manifests = kubectl("kustomize", str(ROOT / "k8s" / "overlays" / "ci"))
+    if _has_one_node_class():
+        manifests = manifests.replace("ReadWriteMany", "ReadWriteOnce")
+    kubectl("apply", "-f", "-", given=manifests)
+    kubectl("label", "namespace", NAMESPACE, _MARK)
     if IMAGE != "localhost/ubspark:ci":
         kubectl("set", "image", "deployment/mlflow", f"mlflow={IMAGE}")
     if "(default)" not in kubectl("get", "storageclass"):
@@ -142,8 +150,25 @@ def set_up(folder: Path) -> Stand:
 def tear_down() -> None:
     """Remove it, unless somebody wants to look at it."""
     if not os.environ.get("UBSPARK_K8S_KEEP"):
-        kubectl("delete", "namespace", NAMESPACE, "--wait=true")
-        kubectl("delete", "pv", "-l", f"ubspark/tests={NAMESPACE}", "--ignore-not-found")
+        _remove_namespace()
+        kubectl("delete", "pv", "-l", _MARK, "--ignore-not-found")
+
+
+def _remove_namespace() -> None:
+    """Remove the namespace of earlier tests; one of somebody else stays, and ends the tests."""
+    there = kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name")
+    marked = kubectl("get", "namespace", "-l", _MARK, "-o", "name")
+    if there.strip() not in ("", *marked.split()):
+        pytest.fail(f"Namespace {NAMESPACE} is there and not of these tests; remove it first.")
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true")
+
+
+def _has_one_node_class() -> bool:
+    """Whether the volumes of the cluster are folders of one node, as those of kind and minikube."""
+    found = json.loads(kubectl("get", "storageclass", "-o", "json"))["items"]
+    mark = "storageclass.kubernetes.io/is-default-class"
+    used = [c for c in found if c["metadata"].get("annotations", {}).get(mark) == "true"]
+    return any(c["provisioner"] in _ONE_NODE for c in used)
 
 
 def _make_volumes() -> None:

@@ -13,10 +13,14 @@ _ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def prod() -> list[dict[str, Any]]:
+    return render("prod")
+
+
+def render(overlay: str) -> list[dict[str, Any]]:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl, which renders overlays, is not there")
     done = subprocess.run(
-        ["kubectl", "kustomize", _ROOT / "k8s/overlays/prod"], capture_output=True, check=True
+        ["kubectl", "kustomize", _ROOT / "k8s/overlays" / overlay], capture_output=True, check=True
     )
     return list(yaml.safe_load_all(done.stdout))
 
@@ -33,3 +37,34 @@ def test_the_store_reaches_all_pods_and_its_secret_stays_outside(prod: list[Any]
         for role in ("driver", "executor"):
             container = job[role]["template"]["spec"]["containers"][0]
             assert {"secretRef": {"name": "ubspark-s3"}} in container["envFrom"]
+
+
+def test_kueue_takes_every_application_whole() -> None:
+    found = [d for d in render("tenants/smc") if d["kind"] == "SparkApplication"]
+    assert len(found) == len(list((_ROOT / "k8s/jobs").glob("*.yaml"))) - 1
+    for application in found:
+        assert application["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "ubspark"
+        assert application["metadata"]["namespace"] == "ubspark-smc"
+        assert application["spec"]["sparkConf"]["spark.dynamicAllocation.enabled"] == "false"
+
+
+@pytest.mark.parametrize("component", ["yunikorn", "kueue", "dynamic-allocation", "pvc-local-dirs"])
+def test_components_reach_schedules_as_they_reach_jobs(tmp_path: Path, component: str) -> None:
+    """What a component makes of a job, it makes of the same job by the clock."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl, which renders overlays, is not there")
+    shutil.copytree(_ROOT / "k8s/components" / component, tmp_path / "component")
+    job = yaml.safe_load((_ROOT / "k8s/jobs/crossmatch.yaml").read_text())
+    spec = {"schedule": "0 9 * * *", "template": job["spec"]}
+    metadata = {**job["metadata"], "name": "nightly"}
+    schedule = {**job, "kind": "ScheduledSparkApplication", "metadata": metadata, "spec": spec}
+    for name, content in (("job", job), ("schedule", schedule)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    listed = {"resources": ["job.yaml", "schedule.yaml"], "components": ["component"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(listed))
+    done = subprocess.run(["kubectl", "kustomize", tmp_path], capture_output=True, check=True)
+    made = {found["kind"]: found for found in yaml.safe_load_all(done.stdout)}
+    plain, clocked = made["SparkApplication"], made["ScheduledSparkApplication"]
+    assert (plain["spec"], plain["metadata"]["labels"]) != (job["spec"], job["metadata"]["labels"])
+    assert clocked["spec"]["template"] == plain["spec"]
+    assert clocked["metadata"]["labels"] == plain["metadata"]["labels"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ubspark.kubernetes.diagnosis import diagnose
+from ubspark.kubernetes.diagnosis import diagnose, find_waiting
 
 
 def make_pod(phase: str, *, name: str = "one-driver", **status: Any) -> dict[str, Any]:
@@ -129,4 +129,44 @@ def test_an_evicted_driver_has_no_container() -> None:
     status = diagnose("one", pod, [])
     assert status.reason == (
         "The driver pod was stopped (Evicted): The node was low on resource: memory."
+    )
+
+
+@pytest.mark.parametrize("reason", ["CreateContainerConfigError", "CrashLoopBackOff"])
+def test_a_container_that_does_not_start_is_told_of(reason: str) -> None:
+    waiting = {"reason": reason, "message": 'secret "store" not found'}
+    pod = make_pod("Pending", containerStatuses=make_container(waiting=waiting))
+    status = diagnose("one", pod, [])
+    assert status.reason == (
+        f'The container of pod one-driver does not start ({reason}): secret "store" not found.'
+    )
+    executor = {**pod, "metadata": {"name": "one-exec-1"}}
+    assert "of pod one-exec-1 does not" in diagnose("one", make_pod("Running"), [executor]).reason
+
+
+def test_a_volume_that_executors_wait_for_is_named() -> None:
+    executor = make_pod("Pending", name="one-exec-1")
+    assert find_waiting([make_pod("Running"), executor]) == "one-exec-1"
+    assert find_waiting([make_pod("Running")]) is None
+    failed = {"type": "Warning", "reason": "FailedMount", "message": "nfs: no route to host"}
+    status = diagnose("one", make_pod("Running"), [executor], executor_events=[failed])
+    assert status.reason == "Executors wait. FailedMount: nfs: no route to host."
+
+
+def test_executors_without_memory_are_told_of() -> None:
+    line = "The executor with id {} exited with exit code 137(SIGKILL, possible container OOM).\n"
+    log = line.format(1) + line.format(1) + line.format(4)
+    status = diagnose("one", make_pod("Running"), [], log=log)
+    assert status.phase == "EXECUTING"
+    assert status.reason.startswith("2 executors ran out of memory; raise `k8s.executor.overhead`")
+
+
+@pytest.mark.parametrize(
+    "pod", [make_pod("Unknown"), make_pod("Running", reason="NodeLost")], ids=["phase", "reason"]
+)
+def test_a_lost_node_is_not_known(pod: dict[str, Any]) -> None:
+    status = diagnose("one", {**pod, "spec": {"nodeName": "n7"}}, [])
+    assert (status.phase, status.reason) == (
+        "UNKNOWN",
+        "The node n7 does not answer; whether the driver runs is not known.",
     )

@@ -86,9 +86,10 @@ def test_a_cluster_may_choose_the_user(job: JobConfig, profile: Profile) -> None
 
 
 def test_the_record_gets_the_digest_of_the_image(job: JobConfig, profile: Profile) -> None:
-    application = build_application(job, change(profile, digest="sha256:ab"), name="one")
+    digest = f"sha256:{'ab' * 32}"
+    application = build_application(job, change(profile, digest=digest), name="one")
     container = application["spec"]["driver"]["template"]["spec"]["containers"][0]
-    assert {"name": "UBSPARK_IMAGE", "value": f"{profile.image}@sha256:ab"} in container["env"]
+    assert {"name": "UBSPARK_IMAGE", "value": f"{profile.image}@{digest}"} in container["env"]
     assert application["spec"]["image"] == profile.image
 
 
@@ -163,6 +164,22 @@ def test_a_place_of_this_machine_is_refused(
         build_application(parse_job(content), profile, name="one")
 
 
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("inputs", r"no `inputs\.rihgt`\. Did you mean `right`"),
+        ("outputs", r"no `outputs\.rihgt`\. It has: matches"),
+    ],
+)
+def test_a_misspelt_name_does_not_reach_the_cluster(
+    job: JobConfig, profile: Profile, section: str, said: str
+) -> None:
+    content = job.model_dump(exclude_defaults=True)
+    content[section]["rihgt"] = {"table": "gaia"}
+    with pytest.raises(ParameterError, match=said):
+        build_application(parse_job(content), profile, name="one")
+
+
 def test_a_scorer_travels_as_text(job: JobConfig, profile: Profile, tmp_path: Path) -> None:
     file = tmp_path / "score.py"
     file.write_text("def score(left, right, dist_arcsec):\n    return -dist_arcsec\n")
@@ -187,3 +204,37 @@ def test_a_schedule_runs_one_at_a_time(job: JobConfig, profile: Profile) -> None
     assert schedule["kind"] == "ScheduledSparkApplication"
     assert schedule["spec"]["concurrencyPolicy"] == "Forbid"
     assert schedule["spec"]["template"] == application["spec"]
+
+
+def test_more_gpus_than_tasks_are_refused(job: JobConfig, profile: Profile) -> None:
+    shared = change(profile, executor={"cores": 2, "gpus": 3})
+    with pytest.raises(ParameterError, match=r"gpus` must be at most .*cores`, 2, .*; got 3"):
+        build_application(job, shared, name="one")
+
+
+@pytest.mark.parametrize("cron", ["0 9 * * *", "*/15 0-6,22 1 JAN-MAR mon-FRI", "@daily"])
+def test_clocks_of_cron_are_taken(job: JobConfig, profile: Profile, cron: str) -> None:
+    application = build_application(job, profile, name="one")
+    assert build_schedule(application, cron)["spec"]["schedule"] == cron
+
+
+@pytest.mark.parametrize("cron", ["", "daily", "0 9 * *", "0 9 * * * *", "at nine", "@never"])
+def test_other_clocks_are_refused(job: JobConfig, profile: Profile, cron: str) -> None:
+    application = build_application(job, profile, name="one")
+    with pytest.raises(ParameterError, match="`--schedule` must be five fields of cron"):
+        build_schedule(application, cron)
+
+
+def test_a_model_of_this_machine_is_refused(profile: Profile) -> None:
+    content = {
+        "job": "classify",
+        "inputs": {"features": {"table": "features"}},
+        "params": {"model": "models/stars"},
+        "outputs": {"scores": {"table": "scores"}},
+    }
+    with pytest.raises(
+        ParameterError, match=r"`params\.model` is 'models/stars', which is on this"
+    ):
+        build_application(parse_job(content), profile, name="one")
+    content["params"] = {"model": "models:/stars@best"}
+    assert build_application(parse_job(content), profile, name="one")

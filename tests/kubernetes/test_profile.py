@@ -8,7 +8,7 @@ from ubspark.errors import InputMissingError, ParameterError
 from ubspark.kubernetes.profile import load_profile
 
 _ROOT = Path(__file__).parents[2]
-_GOOD = "k8s: {image: a/b:1, home: /data/ubspark}"
+_GOOD = "k8s: {image: a/b:1, home: /data/ubspark, volumes: [{claim: d, path: /data}]}"
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -29,6 +29,9 @@ def test_a_setting_wins(tmp_path: Path) -> None:
     assert profile.image_name == "a/b:1"
 
 
+_ON = "k8s: {{image: a, home: /x, {}}}"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -38,6 +41,22 @@ def test_a_setting_wins(tmp_path: Path) -> None:
         ("k8s: {image: a, home: /x, driver: {memory: 4Gi}}", "must be a size such as `4g`"),
         ("k8s: {image: a, home: /x, namespace: A_b}", "must be lower-case"),
         ("image: a", "must hold one key, `k8s`"),
+        ("k8s: {image: a, home: x}", "must be an absolute path"),
+        ("k8s: {image: a, home: /x}", "`k8s.home` must be a folder on one of `k8s.volumes`"),
+        (_ON.format("volumes: [{claim: d, path: /x, read_only: true}]"), "that can be written to"),
+        (_ON.format("volumes: [{claim: d, path: /x}, {claim: d, path: /y}]"), "differ in `claim`"),
+        (_ON.format("volumes: [{claim: d, path: /x}, {claim: e, path: /x}]"), "differ in `path`"),
+        (_ON.format("env: {A B: x}"), "names of variables"),
+        (_ON.format("env: {AWS_SECRET_ACCESS_KEY: x}"), "would hold a secret"),
+        (_ON.format("spark: {spark.hadoop.fs.s3a.secret.key: x}"), "would hold a secret"),
+        (_ON.format("labels: {team: Sky & Time}"), "must be labels"),
+        (_ON.format("labels: {a/b: mine}"), "must be labels"),
+        (_ON.format("labels: {name: mine}"), "by which submissions are found"),
+        ("k8s: {image: 'a b', home: /x}", "`k8s.image` must be an image such as"),
+        ("k8s: {image: 'a:1@sha256:12', home: /x}", "`k8s.image` must be an image such as"),
+        (_ON.format("digest: latest"), "`k8s.digest` must be `sha256:` and 64 hexadecimal digits"),
+        (_ON.format("event_log: logs"), "`k8s.event_log` must be an absolute path or a URI"),
+        (_ON.format("driver: {request: half}"), "`k8s.driver.request` must be a number of cores"),
         ("k8s: [", "is no valid YAML at line 1"),
         ("k8s:\n  image: a\n  image: b\n", "is no valid YAML at line 3: the key `image` stands"),
     ],

@@ -1,5 +1,6 @@
 """The same manifest as a call of spark-submit."""
 
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -69,6 +70,57 @@ def test_the_script_submits_the_same(application: dict[str, Any], tmp_path: Path
     assert ["spark-submit", *words] == submission.to_command(_MASTER, "made")
     for file, text in submission.templates.items():
         assert (tmp_path / "seen" / file).read_text() == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see podTemplateFile= `touch made/PWNED` $(touch made/PWNED)",
+        "podTemplateFile=$folder/driver.yaml",
+        "it's spark.kubernetes.driver.podTemplateFile=x; touch made/PWNED",
+        "costs $$x and $HOME",
+    ],
+)
+def test_nothing_of_a_job_is_run_by_the_shell(
+    job: JobConfig, profile: Profile, tmp_path: Path, text: str
+) -> None:
+    run = job.run.model_copy(update={"tags": {"note": text}})
+    application = build_application(job.model_copy(update={"run": run}), profile, name="one")
+    test_the_script_submits_the_same(application, tmp_path)
+    assert not (tmp_path / "made" / "PWNED").exists()
+    (_, argument) = application["spec"]["arguments"]
+    # As Kubernetes reads it: two dollars are one.
+    assert yaml.safe_load(argument.replace("$$", "$"))["run"]["tags"]["note"] == text
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "spark.kubernetes.driver.pod.name",
+        "spark.kubernetes.namespace",
+        "spark.kubernetes.container.image",
+        "spark.kubernetes.driver.podTemplateFile",
+        "spark.kubernetes.driver.label.ubspark/name",
+        "spark.executor.instances",
+    ],
+)
+@pytest.mark.parametrize("where", ["job", "profile"])
+def test_a_setting_cannot_take_the_place_of_the_name(
+    job: JobConfig, profile: Profile, key: str, where: str
+) -> None:
+    if where == "job":
+        resources = job.resources.model_copy(update={"spark": {key: "7"}})
+        job = job.model_copy(update={"resources": resources})
+    else:
+        profile = profile.model_copy(update={"spark": {key: "7"}})
+    with pytest.raises(ParameterError, match=f"cannot set `{re.escape(key)}`"):
+        build_application(job, profile, name="one")
+
+
+def test_a_job_too_long_for_a_command_is_said(job: JobConfig, profile: Profile) -> None:
+    run = job.run.model_copy(update={"tags": {"note": "x" * 120_000}})
+    with pytest.raises(ParameterError, match="a command takes 100,000"):
+        build_application(job.model_copy(update={"run": run}), profile, name="one")
 
 
 def test_the_script_is_one_for_people(application: dict[str, Any]) -> None:

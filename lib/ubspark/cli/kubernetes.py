@@ -20,6 +20,7 @@ from ubspark.kubernetes import (
     lifecycle,
     load_profile,
     name_submission,
+    validate_name,
 )
 from ubspark.kubernetes.cluster import Cluster
 from ubspark.runtime.config import JobConfig, load_job
@@ -27,6 +28,14 @@ from ubspark.runtime.config import JobConfig, load_job
 __all__ = ["app"]
 
 app = typer.Typer(help="Run jobs on Kubernetes.", no_args_is_help=True)
+
+
+#: The operator adds a moment, in nanoseconds, to the name of a schedule.
+_LONGEST_NAME = 100
+
+
+def _check_name(name: str) -> str:
+    return validate_name(name, longest=_LONGEST_NAME)
 
 
 class Way(StrEnum):
@@ -44,7 +53,14 @@ ProfileFile = Annotated[
 ]
 As = Annotated[Way, typer.Option("--as", help="By the operator or by spark-submit.")]
 Name = Annotated[str | None, typer.Option(help="Name of the submission; made from the job.")]
-Submitted = Annotated[str, typer.Argument(metavar="NAME", help="Name of the submission.")]
+Submitted = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Name of the submission, or of a schedule.",
+        callback=_check_name,
+    ),
+]
 
 
 @app.command()

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,9 @@ from ubspark.errors import InputMissingError, ParameterError, TransientError, Ub
 __all__ = ["Cluster"]
 
 _PATIENCE_SECONDS = 60
+#: Lines of kubectl that are no reason: warnings, and what its library logs.
+_ASIDE = re.compile(r"Warning|[EWIF]\d{4} ")
+_SILENT = re.compile(r"connection to the server|Unable to connect|no such host|i/o timeout|EOF$")
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,23 @@ class Cluster:
             return ""
 
     def follow_log(self, pod: str) -> Iterator[str]:
-        """Yield the lines of a log as they come, until the pod ends."""
-        with subprocess.Popen(
-            [*self._begin(), "logs", "-f", pod], stdout=subprocess.PIPE, text=True
-        ) as process:
+        """Yield the lines of a log as they come, until the pod ends.
+
+        Raises
+        ------
+        UbsparkError
+            If kubectl ends otherwise.
+        """
+        words = [*self._begin(), "logs", "-f", pod]
+        with (
+            tempfile.TemporaryFile("w+") as said,
+            subprocess.Popen(words, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+        ):
             yield from process.stdout or ()
+            if process.wait():
+                said.seek(0)
+                error = _describe_failure("logs", said.read())
+                raise error
 
     def apply(self, content: Mapping[str, Any]) -> None:
         """Create or change an object; an unknown key is refused."""
@@ -68,7 +85,14 @@ class Cluster:
     def find_master(self) -> str:
         """Return the URL of the API server."""
         words = ("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
-        return self._ask(*words).strip()
+        try:
+            return self._ask(*words).strip()
+        except UbsparkError as error:
+            msg = (
+                "kubectl has no context of a cluster. Name one in KUBECONFIG, or the API server "
+                "in `k8s.master` of the profile."
+            )
+            raise ParameterError(msg) from error
 
     def _begin(self) -> list[str]:
         return [os.environ.get("KUBECTL", "kubectl"), "-n", self.namespace]
@@ -77,7 +101,8 @@ class Cluster:
         try:
             done = subprocess.run(
                 [*self._begin(), *words],
-                input=given,
+                # Nobody is there to type a password.
+                input=given or "",
                 capture_output=True,
                 text=True,
                 check=False,
@@ -96,8 +121,11 @@ class Cluster:
 
 def _describe_failure(verb: str, said: str) -> UbsparkError:
     """Return the error that a failure of kubectl stands for."""
-    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("Warning")]
-    first = (lines or ["no reason given"])[0].removeprefix("error: ").removeprefix("Error ").strip()
+    lines = [line for line in said.splitlines() if line.strip() and not _ASIDE.match(line)]
+    first = (lines or ["no reason given"])[0].removeprefix("error: ").strip()
+    if _SILENT.search(said):
+        msg = f"No cluster answers `kubectl {verb}`: {first.rstrip('.')}. Is KUBECONFIG right?"
+        return TransientError(msg)
     sentence = f"The cluster refused `kubectl {verb}`: {first.rstrip('.')}."
     if "NotFound" in said or "doesn't have a resource type" in said:
         return InputMissingError(sentence)

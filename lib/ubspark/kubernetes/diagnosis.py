@@ -5,12 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Phase", "Status", "diagnose"]
+__all__ = ["Phase", "Status", "diagnose", "find_waiting"]
 
 #: The phases of IVOA's Universal Worker Service.
 Phase = Literal["QUEUED", "EXECUTING", "COMPLETED", "ERROR", "ABORTED", "UNKNOWN"]
 
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
+_START_REASONS = (
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "CrashLoopBackOff",
+)
 #: As a command leaves after SIGTERM, by the convention of shells and by ours.
 _STOPPED_CODES = (130, 143)
 _OUR_LINE = re.compile(r"^ubspark: (?!warning: )(.+)$", re.MULTILINE)
@@ -18,6 +24,8 @@ _TRACKING_LINE = re.compile(r"^ubspark: warning: (MLflow at \S+ did not take .+)
 #: Spark makes a driver's settings after the pod that mounts them.
 _LATE_SETTINGS = re.compile(r'configmap "[^"]*-conf-map" not found')
 _THROWN_LINE = re.compile(r'^Exception in thread "main" (.+)$', re.MULTILINE)
+#: In Spark's words: an executor that the kernel killed for its memory.
+_MEMORY_LINE = re.compile(r"executor with id (\d+) exited with exit code 137")
 _QUOTA_LINE = re.compile(r"exceeded quota: ([^,\n]+), (requested: [^\n]*?limited: [\w.=]*[\w=])")
 
 
@@ -41,6 +49,7 @@ def diagnose(
     *,
     events: Sequence[Mapping[str, Any]] = (),
     log: str = "",
+    executor_events: Sequence[Mapping[str, Any]] = (),
 ) -> Status:
     """Judge a submission.
 
@@ -54,20 +63,22 @@ def diagnose(
         Events of the driver pod, the oldest first.
     log
         Log of the driver.
+    executor_events
+        Events of an executor pod that waits.
     """
     running = sum(_get_phase(pod) == "Running" for pod in executors)
     if driver is None:
         reason = f"There is no driver pod of {name}; submit it (again)."
         return Status(name, "UNKNOWN", reason, running, "")
     pod_name = str(driver["metadata"]["name"])
-    phase, reason = _judge(driver, executors, events, log)
+    phase, reason = _judge(driver, executors, (events, executor_events), log)
     return Status(name, phase, reason, running, pod_name)
 
 
 def _judge(
     driver: Mapping[str, Any],
     executors: Sequence[Mapping[str, Any]],
-    events: Sequence[Mapping[str, Any]],
+    events: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]],
     log: str,
 ) -> tuple[Phase, str]:
     found = _get_phase(driver)
@@ -75,10 +86,13 @@ def _judge(
         return "COMPLETED", _find_tracking(log)
     if found == "Failed":
         return _explain_end(driver, log)
+    if found == "Unknown" or driver.get("status", {}).get("reason") == "NodeLost":
+        node = driver.get("spec", {}).get("nodeName", "of the driver")
+        return "UNKNOWN", f"The node {node} does not answer; whether the driver runs is not known."
     if found == "Running":
-        reasons = (_explain_executors(executors, log), _find_tracking(log))
+        reasons = (_explain_executors(executors, log, events[1]), _find_tracking(log))
         return "EXECUTING", " ".join(filter(None, reasons))
-    return "QUEUED", _explain_waiting(driver) or _explain_events(events)
+    return "QUEUED", _explain_waiting(driver) or _explain_events(events[0])
 
 
 def _get_phase(pod: Mapping[str, Any]) -> str:
@@ -97,6 +111,9 @@ def _explain_waiting(pod: Mapping[str, Any]) -> str:
         if waiting.get("reason") in _IMAGE_REASONS:
             why = _end(waiting.get("message") or waiting["reason"])
             return f"The image {container['image']} of pod {name} cannot be had: {why}"
+        if waiting.get("reason") in _START_REASONS:
+            why = _end(waiting.get("message") or waiting["reason"])
+            return f"The container of pod {name} does not start ({waiting['reason']}): {why}"
     return ""
 
 
@@ -107,11 +124,28 @@ def _explain_events(events: Sequence[Mapping[str, Any]]) -> str:
     return f"{told[-1]['reason']}: {_end(told[-1]['message'])}" if told else ""
 
 
-def _explain_executors(executors: Sequence[Mapping[str, Any]], log: str) -> str:
-    """Say what keeps executors away: a quota, an image, no node."""
+def find_waiting(executors: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the name of an executor pod that waits without saying why; its events may."""
+    waiting = [pod for pod in executors if _get_phase(pod) == "Pending"]
+    silent = (str(pod["metadata"]["name"]) for pod in waiting if not _explain_waiting(pod))
+    return next(silent, None)
+
+
+def _explain_executors(
+    executors: Sequence[Mapping[str, Any]], log: str, events: Sequence[Mapping[str, Any]]
+) -> str:
+    """Say what keeps executors away: an image, no node, a volume, their memory, a quota."""
     waiting = [pod for pod in executors if _get_phase(pod) == "Pending"]
     for reason in filter(None, map(_explain_waiting, waiting)):
         return reason
+    if waiting and _explain_events(events):
+        return f"Executors wait. {_explain_events(events)}"
+    killed = len(set(_MEMORY_LINE.findall(log)))
+    if killed:
+        return (
+            f"{killed} executors ran out of memory; raise `k8s.executor.overhead`, where Python "
+            f"works."
+        )
     refused = list(_QUOTA_LINE.finditer(log))
     if refused:
         quota, numbers = refused[-1].groups()

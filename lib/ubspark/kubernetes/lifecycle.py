@@ -6,25 +6,31 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ubspark.errors import ConflictError, InputMissingError, TransientError, UbsparkError
 from ubspark.kubernetes.cluster import Cluster
-from ubspark.kubernetes.diagnosis import Status, diagnose
+from ubspark.kubernetes.diagnosis import Status, diagnose, find_waiting
 from ubspark.kubernetes.manifest import NAME_LABEL, build_application
 from ubspark.kubernetes.profile import Profile
 from ubspark.kubernetes.submission import build_submission
 from ubspark.runtime.config import JobConfig
 from ubspark.runtime.jars import find_jar_folder
+from ubspark.runtime.progress import tell
 
 __all__ = ["Submitted", "Way", "cancel", "find_status", "read_logs", "submit"]
 
 #: With the operator, or without.
 Way = Literal["sparkapplication", "spark-submit"]
 _KIND = "sparkapplications.sparkoperator.k8s.io"
+_SCHEDULE = "scheduledsparkapplications.sparkoperator.k8s.io"
+#: Label that Spark gives to all pods of one application.
+_SELECTOR = "spark-app-selector"
+_POLL_SECONDS = 2.0
 _PATIENCE_SECONDS = 300
 
 
@@ -64,54 +70,104 @@ def submit(config: JobConfig, profile: Profile, *, name: str, way: Way) -> Submi
 
 
 def find_status(cluster: Cluster, name: str) -> Status:
-    """Return where a submission is, with a reason where one is due."""
+    """Return where a submission is, or the newest run of a schedule, with a reason where due."""
     driver = cluster.find("pod", f"{name}-driver")
-    executors = cluster.select("pods", labels={NAME_LABEL: name, "spark-role": "executor"})
     if driver is None:
-        return _find_application(cluster, name) or diagnose(name, None, executors)
-    events = cluster.list_events("Pod", f"{name}-driver")
-    log = cluster.read_log(f"{name}-driver")
-    return diagnose(name, driver, executors, events=events, log=log)
+        return _find_application(cluster, name) or diagnose(name, None, [])
+    # A run of a schedule has the labels of the schedule, and this one of its own.
+    own = driver["metadata"].get("labels", {}).get(_SELECTOR)
+    label = {_SELECTOR: own} if own else {NAME_LABEL: name}
+    executors = cluster.select("pods", labels={**label, "spark-role": "executor"})
+    waiting = find_waiting(executors)
+    return diagnose(
+        name,
+        driver,
+        executors,
+        events=cluster.list_events("Pod", f"{name}-driver"),
+        log=cluster.read_log(f"{name}-driver"),
+        executor_events=cluster.list_events("Pod", waiting) if waiting else (),
+    )
 
 
 def read_logs(cluster: Cluster, name: str, *, follow: bool = False) -> Iterator[str]:
-    """Yield the lines of a driver's log.
+    """Yield the lines of a driver's log, of a schedule that of its newest run.
 
     Raises
     ------
     InputMissingError
         If there is no such driver.
     """
+    name = _find_run(cluster, name)
     if cluster.find("pod", f"{name}-driver") is None:
         msg = f"There is no driver pod `{name}-driver` in namespace {cluster.namespace}."
         raise InputMissingError(msg)
     if follow:
+        _wait_for_start(cluster, name)
         yield from cluster.follow_log(f"{name}-driver")
     else:
         yield from cluster.read_log(f"{name}-driver").splitlines(keepends=True)
 
 
+def _wait_for_start(cluster: Cluster, name: str) -> None:
+    """Wait until a driver has a log, telling once what it waits for."""
+    told = ""
+    while (status := find_status(cluster, name)).phase == "QUEUED":
+        if status.reason and status.reason != told:
+            told = status.reason
+            tell(told)
+        time.sleep(_POLL_SECONDS)
+
+
 def cancel(cluster: Cluster, name: str) -> bool:
-    """Stop a submission and remove its pods; False where there was none. Its outputs stay."""
+    """Stop a submission and remove its pods; False where there was none. Its outputs stay.
+
+    A schedule goes with its runs.
+    """
     found = False
-    if cluster.find(_KIND, name) is not None:
-        found = cluster.delete(_KIND, name)
+    for kind in (_SCHEDULE, _KIND):
+        if cluster.find(kind, name) is not None:
+            found = cluster.delete(kind, name) or found
     # Executors, services and settings belong to the driver pod and go with it.
     return cluster.delete("pod", f"{name}-driver") or found
+
+
+def _find_run(cluster: Cluster, name: str) -> str:
+    """Return the name of the newest run of a schedule; that of anything else is its own."""
+    schedule = cluster.find(_SCHEDULE, name)
+    return str((schedule or {}).get("status", {}).get("lastRunName") or name)
 
 
 def _find_application(cluster: Cluster, name: str) -> Status | None:
     """Return what the operator says of an application that has no driver (yet)."""
     application = cluster.find(_KIND, name)
     if application is None:
-        return None
+        return _find_schedule(cluster, name)
     state = application.get("status", {}).get("applicationState", {})
     word, reason = str(state.get("state", "")), str(state.get("errorMessage", ""))
     if word == "COMPLETED":
         return Status(name, "COMPLETED", "", 0, "")
     if "FAILED" in word or word == "FAILING":
         return Status(name, "ERROR", reason or f"The operator says {word}.", 0, "")
+    if word in ("RUNNING", "UNKNOWN", "INVALIDATING", "SUCCEEDING"):
+        gone = f"The operator says {word}, but there is no driver pod."
+        return Status(name, "UNKNOWN", reason or gone, 0, "")
+    if word.startswith(("SUSPEND", "RESUM")):
+        return Status(name, "QUEUED", reason or f"The operator says {word}.", 0, "")
     return Status(name, "QUEUED", reason or "The operator has not started a driver yet.", 0, "")
+
+
+def _find_schedule(cluster: Cluster, name: str) -> Status | None:
+    """Return where the newest run of a schedule is."""
+    schedule = cluster.find(_SCHEDULE, name)
+    if schedule is None:
+        return None
+    told = schedule.get("status", {})
+    run = told.get("lastRunName")
+    if not run:
+        reason = told.get("reason") or f"Scheduled, {schedule['spec']['schedule']!r}; not run yet."
+        return Status(name, "QUEUED", str(reason), 0, "")
+    found = find_status(cluster, str(run))
+    return replace(found, reason=f"Newest run {run}. {found.reason}".strip())
 
 
 def _call_spark_submit(application: Mapping[str, Any], master: str) -> None:
@@ -141,9 +197,15 @@ def _call_spark_submit(application: Mapping[str, Any], master: str) -> None:
 def _clean_environment() -> dict[str, str]:
     """Return the environment without what tells Spark of this machine or of a running session.
 
-    The script would ask the first ``python3`` of the path where Spark is, which need not know.
+    The script would ask the first ``python3`` of the path where Spark is, which need not know, and
+    would send the configuration of a Hadoop here to the pods.
     """
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYSPARK_")}
+    foreign = ("HADOOP_CONF_DIR", "YARN_CONF_DIR", "SPARK_CONF_DIR")
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("PYSPARK_") and key not in foreign
+    }
     return kept | {"SPARK_HOME": str(find_jar_folder().parent)}
 
 

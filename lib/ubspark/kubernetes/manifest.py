@@ -14,16 +14,27 @@ from ubspark.kubernetes.templates import build_template
 from ubspark.lineage.spec import to_canonical_json
 from ubspark.recipes.match_params import ScorerParams, read_scorer
 from ubspark.runtime.config import JobConfig, validate_model
-from ubspark.runtime.freeze import find_recipe
+from ubspark.runtime.freeze import find_recipe, validate_names
 from ubspark.runtime.session import SPARK_SETTINGS
 
-__all__ = ["NAME_LABEL", "build_application", "build_schedule", "name_submission"]
+__all__ = ["NAME_LABEL", "build_application", "build_schedule", "name_submission", "validate_name"]
 
 #: Labels all pods of a submission with its name.
 NAME_LABEL = "ubspark/name"
 #: With `-driver-svc` and the ids that Spark adds, names stay below the 63 characters of DNS.
+_MAX_ARGUMENT = 100_000
+_OURS = re.compile(
+    r"spark\.(?:master|app\.name|submit\..*|(?:driver|executor)\.(?:cores|memory|memoryOverhead|instances)"
+    r"|kubernetes\.(?:namespace|context|container\.image.*|authenticate\..*|submission\..*"
+    r"|driver\.pod\.name|executor\.podNamePrefix"
+    r"|(?:driver|executor)\.(?:podTemplate.*|container\.image|label\..*|(?:request|limit)\.cores)))"
+)
 _MAX_NAME = 40
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_CRON = re.compile(
+    r"[-0-9*/,]+ +[-0-9*/,]+ +[-0-9*/,?]+ +[-0-9A-Za-z*/,]+ +[-0-9A-Za-z*/,?]+"
+    r"|@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every [0-9hms]+"
+)
 _JOBS_FOLDER = "/opt/ubspark/jobs"
 
 #: What makes Spark fit a cluster where pods come late, are refused, and are taken away.
@@ -77,8 +88,9 @@ def build_application(config: JobConfig, profile: Profile, *, name: str) -> dict
         If the job is wrong as far as that shows without its tables, or names places that no pod
         can see.
     """
-    _validate_name(name)
+    validate_name(name)
     validate_model(find_recipe(config.job).params, config.params, "params.")
+    validate_names(config)
     _validate_places(config)
     labels = {"app.kubernetes.io/part-of": "ubspark", NAME_LABEL: name, "ubspark/job": config.job}
     labels |= {f"ubspark/{key}": value for key, value in profile.labels.items()}
@@ -127,7 +139,15 @@ def build_schedule(application: Mapping[str, Any], cron: str) -> dict[str, Any]:
 
     A run waits for the one before it: a table has one writer at a time. An append under the name of
     the schedule lands once for each content of its inputs.
+
+    Raises
+    ------
+    ParameterError
+        If the clock is none that cron knows.
     """
+    if not _CRON.fullmatch(cron.strip()):
+        msg = f"`--schedule` must be five fields of cron, such as '0 9 * * *', got {cron!r}."
+        raise ParameterError(msg)
     return {
         "apiVersion": application["apiVersion"],
         "kind": "ScheduledSparkApplication",
@@ -166,8 +186,22 @@ def _build_settings(config: JobConfig, profile: Profile) -> dict[str, str]:
             "spark.eventLog.rolling.enabled": "true",
             "spark.eventLog.compress": "true",
         }
-    settings |= profile.spark | config.resources.spark
+    further = {"k8s.spark": profile.spark, "resources.spark": config.resources.spark}
+    for section, given in further.items():
+        _validate_settings(section, given)
+        settings |= given
     return dict(sorted(settings.items()))
+
+
+def _validate_settings(section: str, given: Mapping[str, str]) -> None:
+    """Refuse settings by which a submission would be another one than its name says."""
+    for key in given:
+        if _OURS.fullmatch(key):
+            msg = (
+                f"`{section}` cannot set `{key}`: it follows from the name and the profile, whose "
+                f"keys say image, namespace, accounts, sizes, labels and pod templates."
+            )
+            raise ParameterError(msg)
 
 
 def _spread(executor: ExecutorSize) -> dict[str, str]:
@@ -191,6 +225,12 @@ def _request_gpus(executor: ExecutorSize) -> dict[str, str]:
     """Return the settings by which Spark asks Kubernetes for GPUs, and gives them to tasks."""
     if not executor.gpus:
         return {}
+    if executor.gpus > executor.cores:
+        msg = (
+            f"`k8s.executor.gpus` must be at most `k8s.executor.cores`, {executor.cores}, for a "
+            f"task takes a core and a share of a GPU; got {executor.gpus}."
+        )
+        raise ParameterError(msg)
     return {
         "spark.executor.resource.gpu.amount": str(executor.gpus),
         "spark.executor.resource.gpu.vendor": "nvidia.com",
@@ -212,8 +252,14 @@ def _write_job(config: JobConfig, name: str) -> str:
     if any(output.mode == "append" for output in config.outputs.values()):
         content.setdefault("run", {}).setdefault("submission", name)
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=80)
-    # Kubernetes would put the value of a variable in its place.
-    return text.replace("$(", "$$(")
+    if len(text.encode()) > _MAX_ARGUMENT:
+        msg = (
+            f"The job is {len(text.encode()):,} bytes as text, and a command takes "
+            f"{_MAX_ARGUMENT:,}. Put long lists into a table, or into a file on the volume."
+        )
+        raise ParameterError(msg)
+    # Kubernetes would put the value of a variable in its place, and takes `$$` for one `$`.
+    return text.replace("$", "$$")
 
 
 def _inline_scorer(params: dict[str, Any]) -> None:
@@ -223,13 +269,21 @@ def _inline_scorer(params: dict[str, Any]) -> None:
         params["scorer"] = scorer and scorer.model_dump(mode="json", exclude_defaults=True)
 
 
-def _validate_name(name: str) -> None:
-    if len(name) > _MAX_NAME or not _NAME.fullmatch(name):
+def validate_name(name: str, *, longest: int = _MAX_NAME) -> str:
+    """Refuse what cannot be the name of a submission; a run of a schedule has a longer one.
+
+    Raises
+    ------
+    ParameterError
+        Saying what a name is.
+    """
+    if len(name) > longest or not _NAME.fullmatch(name):
         msg = (
             f"`name` must be lower-case letters, digits and `-`, begin with a letter and have at "
-            f"most {_MAX_NAME} characters, got {name!r}."
+            f"most {longest} characters, got {name!r}."
         )
         raise ParameterError(msg)
+    return name
 
 
 def _validate_places(config: JobConfig) -> None:
@@ -239,9 +293,14 @@ def _validate_places(config: JobConfig) -> None:
             table = getattr(entry.table, "path", entry.table) or ""
             places = {"table": table if table.startswith((".", "~")) else "", "path": entry.path}
             for key, place in places.items():
-                if place and not re.match(r"/|[a-z][a-z0-9+.-]*:", place):
-                    msg = (
-                        f"`{section}.{name}.{key}` is {place!r}, which is on this machine; give a "
-                        f"place on a volume of the profile, such as /data/…, or a URI."
-                    )
-                    raise ParameterError(msg)
+                _validate_place(f"{section}.{name}.{key}", place)
+    _validate_place("params.model", str(config.params.get("model") or ""))
+
+
+def _validate_place(key: str, place: str | None) -> None:
+    if place and not re.match(r"/|[a-z][a-z0-9+.-]*:", place):
+        msg = (
+            f"`{key}` is {place!r}, which is on this machine; give a place on a volume of the "
+            f"profile, such as /data/…, or a URI."
+        )
+        raise ParameterError(msg)

@@ -14,6 +14,7 @@ __all__ = ["Submission", "build_submission"]
 
 #: What only the operator does: spark-submit starts once, and keeps what it made.
 _OPERATOR_ONLY = {"restartPolicy", "timeToLiveSeconds", "sparkVersion", "pythonVersion"}
+_TEMPLATE_FILE = "spark.kubernetes.{role}.podTemplateFile"
 _APPLICATION = {
     "image": "spark.kubernetes.container.image",
     "imagePullPolicy": "spark.kubernetes.container.image.pullPolicy",
@@ -42,10 +43,7 @@ class Submission:
 
     def to_command(self, master: str, folder: str) -> list[str]:
         """Return the words of the command; the templates lie in a folder."""
-        files = {
-            f"spark.kubernetes.{role}.podTemplateFile": f"{folder}/{role}.yaml"
-            for role in ("driver", "executor")
-        }
+        files = {_TEMPLATE_FILE.format(role=role): f"{folder}/{role}.yaml" for role in CONTAINERS}
         words = ["spark-submit", "--master", f"k8s://{master}", "--deploy-mode", "cluster"]
         words += ["--name", self.name]
         for key, value in {**self.settings, **files}.items():
@@ -57,8 +55,12 @@ class Submission:
         lines = ["#!/bin/sh", "set -eu", "folder=$(mktemp -d)"]
         for file, text in self.templates.items():
             lines += [f"cat > \"$folder/{file}\" <<'END'", text.rstrip("\n"), "END"]
-        words = [shlex.quote(word) for word in self.to_command(master, "$folder")]
-        words = [_unquote_folder(word) for word in words]
+        # The shell puts the folder in its place in these two words, and touches no other.
+        ours = {f"{_TEMPLATE_FILE.format(role=role)}=$folder/{role}.yaml" for role in CONTAINERS}
+        words = [
+            f'"{word}"' if word in ours else shlex.quote(word)
+            for word in self.to_command(master, "$folder")
+        ]
         return "\n".join([*lines, _fold(words), ""])
 
 
@@ -115,13 +117,6 @@ def _translate_pod(pod: dict[str, Any], role: Role) -> dict[str, str]:
 def _write_template(template: Mapping[str, Any]) -> str:
     pod = {"apiVersion": "v1", "kind": "Pod", **template}
     return yaml.safe_dump(pod, sort_keys=False)
-
-
-def _unquote_folder(word: str) -> str:
-    """Let the shell put the folder of the templates in its place."""
-    if "podTemplateFile=" not in word:
-        return word
-    return '"' + word.strip("'") + '"'
 
 
 def _fold(words: list[str]) -> str:
