@@ -386,6 +386,49 @@ class TestNights:
         assert open_output(grown, "curves").version == 1
         assert next(iter(other.outputs.values()))["version"] == 1
 
+    @pytest.mark.parametrize("n_rows", [0, 20])
+    def test_night_of_no_object_changes_nothing(
+        self, grown: Home, spark: SparkSession, folder: Path, tmp_path: Path, n_rows: int
+    ) -> None:
+        rows = read_sources(folder, "two")[0].slice(0, n_rows)
+        nobody = pa.array(np.full(n_rows, 10**6), rows.schema.field("star").type)
+        rows = rows.set_column(0, "star", nobody)
+        pq.write_table(rows, tmp_path / "nobody.parquet")
+        inputs = nest(folder, "one") | {"lightcurves": {"table": "curves"}}
+        inputs["sources"] |= {"path": str(tmp_path / "nobody.parquet")}
+        outcome = run(grown, spark, "curves", inputs, mode="update")
+        assert outcome.record.phase == "COMPLETED"
+        assert "no epoch of the sources is that of an object" in outcome.record.notes[-1]
+        assert outcome.record.metrics["epochs_without_object"] == n_rows
+        assert open_output(grown, "curves").version == 0
+
+    def test_bad_epochs_that_are_kept_count_once(
+        self, home: Home, spark: SparkSession, folder: Path, tmp_path: Path
+    ) -> None:
+        params = {"bands": BANDS, "bad_flags": {"quality": 4}, "keep_bad": True}
+        one, two = read_sources(folder, "one", "two")
+        both = pa.concat_tables([one, two])
+        pq.write_table(both, tmp_path / "both.parquet")
+        run(home, spark, "curves", nest(folder, "one"), params)
+        whole = nest(folder, "one")
+        whole["sources"] |= {"path": str(tmp_path / "both.parquet")}
+        run(home, spark, "wanted", whole, params)
+        grown = whole | {"lightcurves": {"table": "curves"}}
+        run(home, spark, "curves", grown, params, mode="update")
+        # NaN is no NaN, but prints like one.
+        assert repr(read(home, "curves")) == repr(read(home, "wanted"))
+        assert sum(row["n_bad_epochs"] for row in read(home, "curves")) > 0
+        with pytest.raises(ParameterError, match=r"`params\.bad_flags` and `keep_bad` must be"):
+            run(home, spark, "curves", grown, params | {"keep_bad": False}, mode="update")
+
+    @pytest.mark.parametrize("key", [{"where": "teff > 5000"}, {"region": "cone 1 2 3 deg"}])
+    def test_a_night_is_added_to_all_rows(
+        self, grown: Home, spark: SparkSession, folder: Path, key: dict[str, str]
+    ) -> None:
+        inputs = nest(folder, "two") | {"lightcurves": {"table": "curves", **key}}
+        with pytest.raises(ParameterError, match=rf"`inputs\.lightcurves\.{next(iter(key))}` has"):
+            run(grown, spark, "other", inputs)
+
     def test_lineage_names_both_inputs(
         self, grown: Home, spark: SparkSession, folder: Path
     ) -> None:
@@ -515,6 +558,11 @@ def test_plan_names_the_way(folder: Path, curves_home: Home) -> None:
         ({"position": "mean"}, r"`params\.position` is mean"),
         ({"bad_flags": {"qualty": 1}}, "Did you mean `quality`"),
         ({"bad_flags": {"mag": 1}}, "must hold bits or booleans"),
+        ({"bad_flags": {"is_cut": 2}}, r"`params\.bad_flags\.is_cut` must be true: the column is"),
+        ({"bad_flags": {"quality": 2**63}}, r"`params\.bad_flags\.quality"),
+        ({"bands": ["g", "g"]}, "`params.bands` must differ, also without case, got 'g' twice"),
+        ({"bands": ["g", "G"]}, "`params.bands` must differ"),
+        ({"bands": ["Johnson V"]}, "`params.bands` must be names without blanks"),
         ({"nested": "lc"}, r"`params\.nested` is for"),
         ({"fields": {"time": "t"}}, r"set `params\.nested`"),
         ({"reach": 5}, "must be an angle with a unit"),
@@ -531,6 +579,83 @@ def test_wrong_parameters_are_told(
         "outputs": {"lightcurves": {"table": "new"}},
     }
     with pytest.raises((ParameterError, SchemaError), match=message):
+        plan_job(parse_job(content), home=curves_home)
+
+
+@pytest.mark.parametrize("kinds", [("int32", "int64"), ("uint64", "int64"), ("int64", "int32")])
+@pytest.mark.parametrize("reach", [None, "1 arcsec"])
+def test_identifiers_of_several_widths_are_compared(
+    home: Home, spark: SparkSession, tmp_path: Path, kinds: tuple[str, str], reach: str | None
+) -> None:
+    """One of either side is too large for the type of the other, and has no partner there."""
+    large = {"int32": 7, "int64": 2**32 + 1, "uint64": 2**64 - 1}
+    sources, objects = (np.array([1, 2, large[kind]], dtype=kind) for kind in kinds)
+    places = {"ra": [10.0, 20.0, 30.0], "dec": [1.0, 2.0, 3.0]}
+    for name, ids, more in (
+        ("sources", sources, {"time": [1.0, 2, 3], "flux": [1.0, 2, 3], **places}),
+        ("objects", objects, places),
+    ):
+        pq.write_table(pa.table({"id": ids, **more}), tmp_path / f"{name}.parquet")
+        content = {
+            "job": "ingest",
+            "inputs": {"source": {"path": str(tmp_path / f"{name}.parquet")}},
+            "params": {"roles": {"id": "id"}},
+            "outputs": {"table": {"table": name}},
+        }
+        run_job(parse_job(content), home=home, spark=spark)
+    inputs = {name: {"table": name} for name in ("sources", "objects")}
+    params = {} if reach is None else {"reach": reach}
+    outcome = run(home, spark, "curves", inputs, params)
+    assert sorted(row["id"] for row in read(home, "curves")) == [1, 2]
+    assert outcome.record.metrics["epochs_without_object"] == 1
+
+
+def test_times_beyond_the_digits_of_a_double_keep_theirs(
+    home: Home, spark: SparkSession, tmp_path: Path
+) -> None:
+    time = 1_700_000_000_000_000_001 + np.arange(5)[::-1]
+    rows = {"id": [1] * 5, "ra": [1.0] * 5, "dec": [2.0] * 5, "time": time, "flux": [1.0] * 5}
+    pq.write_table(pa.table(rows), tmp_path / "fine.parquet")
+    run(home, spark, "curves", {"sources": {"path": str(tmp_path / "fine.parquet")}}, {})
+    assert read(home, "curves")[0]["time"] == sorted(time.tolist())
+
+
+def test_bands_that_are_left_out_leave_no_counts(curves_home: Home, spark: SparkSession) -> None:
+    inputs = {"lightcurves": {"table": "curves"}}
+    run(curves_home, spark, "green", inputs, {"bands": ["g"]})
+    rows = read(curves_home, "green")
+    assert "n_epochs_r" not in rows[0]
+    assert all(row["n_epochs"] == row["n_epochs_g"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "message"),
+    [
+        (
+            pa.string(),
+            ("sources", "objects"),
+            r"Column `star` of the sources is string, .* `objectId` of the objects is int64; id",
+        ),
+        (pa.float64(), ("sources",), "Column `star` of the sources is double; identifiers must"),
+    ],
+)
+def test_identifiers_that_cannot_be_compared_are_told(
+    folder: Path, curves_home: Home, tmp_path: Path, kind: Any, inputs: Any, message: str
+) -> None:
+    rows = pq.read_table(folder / "one.parquet")
+    place = rows.schema.get_field_index("star")
+    pq.write_table(
+        rows.set_column(place, "star", rows["star"].cast(kind)), tmp_path / "odd.parquet"
+    )
+    given = nest(folder, "one")
+    given["sources"]["path"] = str(tmp_path / "odd.parquet")
+    content = {
+        "job": "lightcurves",
+        "inputs": {name: given[name] for name in inputs},
+        "params": PARAMS,
+        "outputs": {"lightcurves": {"table": "new"}},
+    }
+    with pytest.raises(SchemaError, match=message):
         plan_job(parse_job(content), home=curves_home)
 
 

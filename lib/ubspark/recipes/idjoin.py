@@ -29,6 +29,7 @@ from ubspark.recipes.base import (
     Summary,
     Workspace,
 )
+from ubspark.recipes.identifiers import validate_ids
 from ubspark.recipes.pair_table import get_table, validate_names
 
 __all__ = ["IDJOIN", "IdJoin", "IdJoinParams"]
@@ -124,7 +125,7 @@ class IdJoin:
         listed = _describe_list(inputs["ids"])
         column = params.id_column or _guess_column(inputs["ids"], listed, key)
         listed.validate_columns([column], table=inputs["ids"].short_name)
-        _validate_types(listed[column], table.schema[key])
+        validate_ids(list=listed[column], table=table.schema[key])
         resolved = params.model_copy(update={"id_column": column, "key": key})
         _describe(inputs, resolved)
         return resolved
@@ -308,20 +309,6 @@ def _guess_column(given: JobInput, listed: TableSchema, key: str) -> str:
     shown = ", ".join(listed.names[:30])
     msg = f"Say which column of the list has the identifiers, `params.id_column`: {shown}."
     raise ParameterError(msg)
-
-
-def _validate_types(listed: TableColumn, key: TableColumn) -> None:
-    numbers = [
-        pa.types.is_integer(c.type) or (pa.types.is_decimal(c.type) and c.type.scale == 0)
-        for c in (listed, key)
-    ]
-    texts = [pa.types.is_string(column.type) for column in (listed, key)]
-    if not (all(numbers) or all(texts)):
-        msg = (
-            f"Column `{listed.name}` of the list is {listed.type}, column `{key.name}` of the "
-            f"table is {key.type}; identifiers of both must be whole numbers, or text."
-        )
-        raise SchemaError(msg)
 
 
 def _summarise(n_listed: int, written: WrittenRows) -> Summary:

@@ -1,12 +1,13 @@
 """What a lightcurves job is to make, found from its inputs and parameters."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ubspark.catalogs.appends import RowFacts, read_metadata, validate_append
 from ubspark.catalogs.catalog import Catalog
@@ -17,6 +18,7 @@ from ubspark.catalogs.schema import TableColumn, TableSchema
 from ubspark.columns import HEALPIX_29, NO_POSITION
 from ubspark.errors import ParameterError, SchemaError
 from ubspark.recipes.base import JobInput, Params
+from ubspark.recipes.identifiers import validate_ids
 from ubspark.recipes.pair_table import get_table
 from ubspark.recipes.quantities import AngleArcsec
 from ubspark.timeseries.nesting import BAD_EPOCHS, COUNTS, EpochRules, count_column
@@ -24,19 +26,36 @@ from ubspark.timeseries.objects import CurveLayout
 
 __all__ = ["BANDS", "CONSTRAINTS", "LightCurveJob", "LightCurvesParams", "get_catalog"]
 
+#: Property of a table of light curves: by which flags epochs were bad, and whether they were kept.
+BAD_RULES = "ubspark.bad_epochs"
 #: Property of a table of light curves: names of its bands, in the order of their codes.
 BANDS = "ubspark.bands"
 CONSTRAINTS = (Constraint(HEALPIX_29.name, NO_POSITION),)
 _EPOCH_ROLES = ("time", "flux", "flux_error", "band")
 
 
+Mask = Annotated[int, Field(ge=1, lt=2**63)]
+
+
+def _validate_bands(bands: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Refuse names of which no two columns can be made, or that Delta takes in no column."""
+    for band in bands or ():
+        if not band or set(band) & set(" ,;{}()\n\t=`"):
+            msg = f"must be names without blanks, commas, brackets and quotes, got {band!r}"
+            raise ValueError(msg)
+        if [other.lower() for other in bands or ()].count(band.lower()) > 1:
+            msg = f"must differ, also without case, got {band!r} twice"
+            raise ValueError(msg)
+    return bands
+
+
 class LightCurvesParams(Params):
     """Parameters of the lightcurves job."""
 
     #: Bands, in the order of their codes; epochs of other bands are bad.
-    bands: tuple[str, ...] | None = None
+    bands: Annotated[tuple[str, ...] | None, AfterValidator(_validate_bands)] = None
     #: Columns of flags and what makes an epoch bad: ``true`` for any flag, or a mask of bits.
-    bad_flags: dict[str, bool | int] = Field(default_factory=dict)
+    bad_flags: dict[str, bool | Mask] = Field(default_factory=dict)
     #: Keep bad epochs in the lists; they are counted all the same.
     keep_bad: bool = False
     #: Where positions come from: the objects; or without a table of them the ``mean`` of an
@@ -76,6 +95,11 @@ class LightCurveJob:
         if not isinstance(table, TableVersion):
             msg = f"`inputs.lightcurves` must be a Delta table to add epochs to, got `{table.uri}`."
             raise ParameterError(msg)
+        given = self.inputs["lightcurves"]
+        for key in ("region", "where", "columns"):
+            if getattr(given, key) is not None:
+                msg = f"`inputs.lightcurves.{key}` has no place where epochs are added to all rows."
+                raise ParameterError(msg)
         return table
 
     @cached_property
@@ -142,6 +166,7 @@ class LightCurveJob:
         if params.reach is not None and not {"ra", "dec"} <= set(roles):
             msg = "`params.reach` needs positions of epochs. Set `inputs.sources.roles.ra`, `dec`."
             raise SchemaError(msg)
+        self._validate_ids(owner["id"], roles["id"])
         skipped = (HEALPIX_29.name, *(owner[role] for role in ("id", "ra", "dec")))
         asked = self.inputs["objects"].columns or () if "objects" in self.inputs else ()
         return CurveLayout(
@@ -165,7 +190,8 @@ class LightCurveJob:
         roles = self.find_roles(self.main)
         asked = self.main.columns
         if asked is None:
-            counted = {*COUNTS, *(count_column(band) for band in self.bands)}
+            bands = {*self.bands, *self._find_known_bands()}
+            counted = {*COUNTS, *(count_column(band) for band in bands)}
             asked = tuple(
                 c.name
                 for c in table.schema.columns
@@ -179,9 +205,12 @@ class LightCurveJob:
     @property
     def bands(self) -> tuple[str, ...]:
         """The bands of the output, or of the table that is written anew."""
+        return self.params.bands or self._find_known_bands()
+
+    def _find_known_bands(self) -> tuple[str, ...]:
         table = self.main.table
         known = table.properties.get(BANDS, "") if isinstance(table, TableVersion) else ""
-        return self.params.bands or tuple(filter(None, known.split(",")))
+        return tuple(filter(None, known.split(",")))
 
     @property
     def roles(self) -> CatalogRoles:
@@ -204,6 +233,9 @@ class LightCurveJob:
         found = self.roles.to_properties()
         if self.rules.band is not None and self.params.layout == "nested":
             found[BANDS] = ",".join(self.rules.bands)
+        if self.params.layout == "nested":
+            said = {"flags": self.rules.flags, "keep_bad": self.rules.keep_bad}
+            found[BAD_RULES] = json.dumps(said, sort_keys=True)
         return found
 
     def describe(self) -> TableSchema:
@@ -225,6 +257,10 @@ class LightCurveJob:
         known = self.base.properties.get(BANDS)
         if known != self.properties.get(BANDS):
             msg = f"`params.bands` must be those of `{self.base}`: {known}."
+            raise ParameterError(msg)
+        told = self.base.properties.get(BAD_RULES)
+        if told not in (None, self.properties[BAD_RULES]):
+            msg = f"`params.bad_flags` and `keep_bad` must be those of `{self.base}`: {told}."
             raise ParameterError(msg)
         return self.base.schema
 
@@ -369,6 +405,17 @@ class LightCurveJob:
             msg = "`params.reach` is a distance from an object, so it needs `inputs.objects`."
             raise ParameterError(msg)
 
+    def _validate_ids(self, own: str, of_epoch: str) -> None:
+        """Refuse identifiers of objects and of their epochs that cannot be compared."""
+        named = {self.main.name: of_epoch}
+        named |= {"objects": own} if "objects" in self.inputs else {}
+        columns = {}
+        for name, column in named.items():
+            schema = self.describe_input(self.inputs[name])
+            schema.validate_columns([column], table=self.inputs[name].short_name)
+            columns[name] = schema[column]
+        validate_ids(**columns)
+
     def _validate_types(self, rules: EpochRules) -> None:
         schema = self._describe_epochs()
         where = self.main.short_name or self.main.name
@@ -380,6 +427,10 @@ class LightCurveJob:
                 raise SchemaError(msg)
         for name in rules.flags:
             kind = schema[name].type
+            bits = self.params.bad_flags[name]
+            if pa.types.is_boolean(kind) and bits is not True:
+                msg = f"`params.bad_flags.{name}` must be true: the column is boolean; got {bits}."
+                raise ParameterError(msg)
             if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind)):
                 msg = (
                     f"Column `{name}` of `params.bad_flags` must hold bits or booleans, got {kind}."

@@ -191,8 +191,10 @@ def _cut(
     file = np.where(is_new, np.where(has_room[slot], slot, n_files + slot), file)
     order = np.argsort(file, kind="stable")
     owners, starts = np.unique(file[order], return_index=True)
+    ends = [*starts[1:], len(order)]
     pieces = []
-    for owner, rows in zip(owners.tolist(), np.split(order, starts[1:]), strict=True):
+    for owner, start, end in zip(owners.tolist(), starts, ends, strict=False):
+        rows = order[start:end]
         number = owner if owner < n_files else -1
         pieces.append(_Piece(number, _bound(index[rows]), ids.take(pa.array(rows))))
     if all_files:

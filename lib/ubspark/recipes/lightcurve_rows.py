@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.pandas.types import from_arrow_schema, from_arrow_type
 
 from ubspark.catalogs.catalog import CatalogLayout
 from ubspark.catalogs.filters import columns_of
@@ -29,6 +29,7 @@ from ubspark.timeseries.nest_tasks import (
     RegroupCells,
     SplitCounts,
 )
+from ubspark.timeseries.objects import find_id_type
 
 __all__ = ["nest_rows", "open_layout", "plan_nesting", "regroup_rows"]
 
@@ -120,8 +121,13 @@ def _shuffle(job: LightCurveJob, workspace: Workspace) -> DataFrame:
         names = [*([HEALPIX_29.name] if has_index else []), *curve.object_names]
         object_columns = {f"o{i}": name for i, name in enumerate(names)}
         objects = _select(job, given, object_columns, workspace)
-        key = F.col(f"o{names.index(curve.id)}")
-        objects = objects.withColumn(id_name, key.cast(rows.schema[id_name].dataType))
+        own_name = f"o{names.index(curve.id)}"
+        own = job.describe_input(given)[curve.id].type
+        common = from_arrow_type(
+            find_id_type(own, job.describe_input(job.main)[curve.epoch_id].type)
+        )
+        objects = objects.withColumn(id_name, F.col(own_name).cast(common))
+        rows = rows.withColumn(id_name, F.col(id_name).cast(common))
         rows = rows.withColumn(IS_OBJECT, F.lit(False)).unionByName(
             objects.withColumn(IS_OBJECT, F.lit(True)), allowMissingColumns=True
         )

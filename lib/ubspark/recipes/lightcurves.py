@@ -151,7 +151,9 @@ def _tell_merge(
         "files_kept": n_files - len(merged.rewritten),
     }
     if not merged.objects["touched"] + merged.objects["new"]:
-        return metrics, f"Nothing is new: every epoch is in `{job.base}` already."
+        if merged.epochs["already_there"]:
+            return metrics, f"Nothing is new: every epoch is in `{job.base}` already."
+        return metrics, "Nothing is new: no epoch of the sources is that of an object."
     note = (
         f"{merged.epochs['added']:,} epochs were added to {merged.objects['touched']:,} objects "
         f"and {merged.objects['new']:,} new ones; {len(merged.rewritten):,} of {n_files:,} files "

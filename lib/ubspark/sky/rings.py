@@ -102,6 +102,9 @@ def compute_ring_of_positions(healpix: IntArray, radius_arcsec: float) -> IntArr
     order, finest = -1, _find_step_order(reach)
     plain = max(0, find_ring_order(radius_arcsec))
     while values.size:
+        if covered and values.size <= _MAX_CELL_PIXELS:
+            # The few at the border of many: one ring of larger pixels is found sooner.
+            finest = min(finest, max(plain, order + 1))
         order = min(max(order + 1, _find_order_of_positions(values)), finest)
         pixels, counts = _count_runs(values >> (2 * (HEALPIX_ORDER - order)))
         grown = _grow(pixels, order, reach)

@@ -86,14 +86,16 @@ def merge_curves(
 
 def _merge(there: pa.Table, night: pa.Table, rules: EpochRules) -> pa.Table:
     """Return the objects with the epochs of both, row by row."""
-    # Whatever is in the lists has been judged.
-    judged = replace(rules, flags={}, keep_bad=True)
+    # Whatever is in the lists has been judged; where bad ones are among them, they tell again.
+    is_told = rules.keep_bad and set(rules.flags) <= set(rules.listed)
+    judged = rules if is_told else replace(rules, flags={}, keep_bad=True)
     parts = [unnest_rows(rows, rules.listed, ()) for rows in (there, night)]
     epochs = pa.concat_tables([flat for flat, _ in parts])
     number = np.concatenate([owner for _, owner in parts])
     nested = nest_epochs(epochs, number, there.num_rows, judged).columns
-    n_bad = pc.add(there[N_BAD_EPOCHS], night[N_BAD_EPOCHS])
-    made = {**nested, N_BAD_EPOCHS: n_bad}
+    made = dict(nested)
+    if not is_told:
+        made[N_BAD_EPOCHS] = pc.add(there[N_BAD_EPOCHS], night[N_BAD_EPOCHS])
     columns = [made.get(name, there[name]) for name in there.column_names]
     return pa.table(columns, names=there.column_names).cast(there.schema)
 

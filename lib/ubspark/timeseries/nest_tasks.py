@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ubspark.columns import HEALPIX_29, NO_POSITION
-from ubspark.sky.healpix import compute_healpix_29
-from ubspark.sky.rings import compute_ring
+from ubspark.sky.cover import intersect_ranges
+from ubspark.sky.healpix import N_PIXELS_29, compute_healpix_29
+from ubspark.sky.rings import compute_ring_of_positions
 from ubspark.timeseries.nesting import (
     EpochRules,
     NestCounts,
@@ -75,18 +76,40 @@ class NestCells:
                     yield self._nest(low, high)
 
     def _nest(self, low: int, high: int) -> pa.Table:
-        reach = float(self.layout.reach_arcsec or 0.0)
         ranges = np.array([[low, high]])
-        if low != NO_POSITION:
-            ranges = compute_ring(low, high, reach)
         epochs = self.epochs.read(ranges, self.layout.epoch_names)
         objects = self.objects.read(ranges, self.layout.object_names)
+        if low != NO_POSITION:
+            # What lies around is read near the rows at its border alone: the files of the
+            # neighbours, whole, would be more than the cell.
+            near_objects, near_epochs = (
+                self._find_beside(rows, low, high) for rows in (objects, epochs)
+            )
+            epochs = _add_beside(epochs, self.epochs.read(near_objects, self.layout.epoch_names))
+            objects = _add_beside(objects, self.objects.read(near_epochs, self.layout.object_names))
         is_home, is_own = (_is_inside(rows, low, high) for rows in (epochs, objects))
         rows, counts = nest_with_objects(
             epochs, objects, self.layout, is_home=is_home, is_own=is_own
         )
         self.summary.add(counts)
         return rows
+
+    def _find_beside(self, rows: pa.Table, low: int, high: int) -> NDArray[np.int64]:
+        """Return the ranges beside a cell that are within reach of rows in it."""
+        index = rows[HEALPIX_29.name].to_numpy()
+        ring = compute_ring_of_positions(index, float(self.layout.reach_arcsec or 0.0))
+        return intersect_ranges(ring, np.array([[0, low], [high, N_PIXELS_29]]))
+
+
+def _add_beside(rows: pa.Table, around: pa.Table) -> pa.Table:
+    """Return the rows of a cell with those around it, sorted by ``_healpix_29``."""
+    if around.num_rows == 0:
+        return rows
+    if rows.num_rows == 0:
+        return around
+    index = around[HEALPIX_29.name].to_numpy()
+    first = int(np.searchsorted(index, rows[HEALPIX_29.name][0].as_py()))
+    return pa.concat_tables([around.slice(0, first), rows, around.slice(first)]).combine_chunks()
 
 
 @dataclass

@@ -176,7 +176,9 @@ def nest_epochs(
     counted = Counter({f"bad_{rule}": int(n) for rule, n in zip(BAD_EPOCHS, counts, strict=True)})
     counted["repeated"] = int(np.count_nonzero(is_repeated & ~is_bad))
     kept = order[~is_repeated if rules.keep_bad else ~(is_repeated | is_bad)]
-    n_bad = np.bincount(number[reason >= 0], minlength=n_objects)
+    # One that is kept is kept, and counted, once.
+    is_counted = is_bad & ~is_repeated if rules.keep_bad else is_bad
+    n_bad = np.bincount(number[order[is_counted]], minlength=n_objects)
     lengths = np.bincount(number[kept], minlength=n_objects)
     counted["good"] = int(np.count_nonzero(~(is_repeated | is_bad)))
     columns: dict[str, pa.Array] = {
@@ -335,6 +337,6 @@ def _to_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def _to_floats(column: pa.ChunkedArray) -> FloatArray:
-    """Return a column as float64, null as NaN."""
-    values: FloatArray = pc.cast(column, pa.float64()).to_numpy()
+    """Return a column as float64, null as NaN; of long integers the last digits are lost."""
+    values: FloatArray = pc.cast(column, pa.float64(), safe=False).to_numpy()
     return values

@@ -20,7 +20,7 @@ from ubspark.sky.vectors import (
 from ubspark.timeseries.kernels.reach import find_far
 from ubspark.timeseries.nesting import EpochRules, NestCounts, nest_epochs
 
-__all__ = ["CurveLayout", "nest_alone", "nest_with_objects"]
+__all__ = ["CurveLayout", "find_id_type", "nest_alone", "nest_with_objects"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -75,6 +75,14 @@ class CurveLayout:
     def object_names(self) -> tuple[str, ...]:
         """The columns of the objects to read, beside the index."""
         return tuple(dict.fromkeys([self.id, self.ra, self.dec, *self.carried]))
+
+
+def find_id_type(left: pa.DataType, right: pa.DataType) -> pa.DataType:
+    """Return the type in which identifiers of two types are compared; it holds all of both."""
+    if left == right:
+        return left
+    is_wide = pa.types.is_decimal(left) or pa.types.is_decimal(right)
+    return pa.decimal128(38, 0) if is_wide else pa.int64()
 
 
 def nest_with_objects(
@@ -162,8 +170,9 @@ def _finish(
 
 def _find_objects(ids: pa.ChunkedArray, objects: pa.ChunkedArray) -> IntArray:
     """Return the row of the object of each epoch, -1 for none."""
-    known = objects.combine_chunks()
-    found = pc.index_in(ids.cast(known.type), value_set=known, skip_nulls=True)
+    kind = find_id_type(ids.type, objects.type)
+    known = objects.cast(kind).combine_chunks()
+    found = pc.index_in(ids.cast(kind), value_set=known, skip_nulls=True)
     return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)
 
 
