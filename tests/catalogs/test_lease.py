@@ -39,6 +39,48 @@ class Shelf:
             return self.found
 
 
+class Deaf(Shelf):
+    """A store that keeps `If-None-Match` and does not know `If-Match`."""
+
+    def write(self, text: str, *, tag: str | None) -> Leased | None:
+        there = self.found
+        return super().write(text, tag=tag if tag is None or there is None else there.tag)
+
+
+class Forgetful(Shelf):
+    """A store that writes once without telling."""
+
+    forgets = False
+
+    def write(self, text: str, *, tag: str | None) -> Leased | None:
+        written = super().write(text, tag=tag)
+        if self.forgets:
+            self.forgets = False
+            msg = "the answer was lost"
+            raise OSError(msg)
+        return written
+
+
+def test_a_store_that_ignores_one_condition_is_refused() -> None:
+    with pytest.raises(TransientError, match="ignores conditions"):
+        hold(Deaf(), "first")
+
+
+def test_an_answer_that_was_lost_does_not_lose_the_lease() -> None:
+    """The store has a token that this very run sent: nobody else wrote."""
+    shelf = Forgetful()
+    calm = Timing(beat=60, look=0.01, patience=1.5)
+    with hold_lease(shelf, _TABLE, holder={"run": "a", "host": "b"}, timing=calm) as lease:
+        shelf.forgets = True
+        with pytest.raises(OSError, match="lost"):
+            lease.renew()
+        lease.renew()
+        lease.renew()
+        shelf.found = Leased("99", '{"run": "other", "free": false}')
+        with pytest.raises(TransientError, match="passed on to another writer"):
+            lease.renew()
+
+
 @pytest.fixture
 def shelf() -> Shelf:
     return Shelf()

@@ -188,6 +188,21 @@ class TableVersion:
         paths = tuple(locate_file(root, file[0]) for file in files)
         return FileLayout(paths, low, high, n_rows, n_bytes, self.schema.to_arrow())
 
+    def find_altered_file(self) -> str | None:
+        """Return the name of a local file that is gone or has not the size that the log states.
+
+        None if there is none. It asks the file system alone, so an altered byte is not seen:
+        `read_digest` is for that.
+        """
+        if "://" in self.uri:
+            return None
+        root = self.uri.rstrip("/")
+        for path, n_bytes in zip(self._read_log("path"), self._read_log("size_bytes"), strict=True):
+            place = Path(locate_file(root, path))
+            if not place.is_file() or place.stat().st_size != n_bytes:
+                return place.name
+        return None
+
     def _validate_plain(self) -> None:
         protocol = self._table.protocol()
         features = set(protocol.reader_features or ())

@@ -6,6 +6,7 @@ and its ranges do not overlap.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from pyarrow import fs
 
 from ubspark.catalogs.object_store import is_object_store, open_object_store
 from ubspark.columns import HEALPIX_29
+from ubspark.errors import SourceError
 from ubspark.sky.cover import meets_ranges
 from ubspark.sky.healpix import find_in_ranges
 
@@ -27,6 +29,7 @@ __all__ = [
     "conform",
     "join_sorted",
     "may_hold",
+    "naming",
     "open_filesystem",
     "read_inside",
 ]
@@ -178,6 +181,25 @@ def open_filesystem(uri: str) -> tuple[fs.FileSystem, str]:
     return filesystem, path
 
 
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Name the file in what Arrow says of damaged pages.
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be read.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowInvalid, OSError) as error:
+        said = str(error).strip().partition("\n")[0].rstrip(".")
+        msg = f"`{path}` cannot be read: it is cut or damaged ({said})."
+        raise SourceError(msg) from error
+
+
 def _read_footer(path: str, within: Bounds) -> list[tuple[int, int, int, int]]:
     """Return (low, high, rows, bytes) of each row group."""
     filesystem, name = open_filesystem(path)
@@ -241,7 +263,7 @@ def _read_file(
 ) -> Iterator[pa.Table]:
     """Yield the rows of one file that lie in the ranges, a table per run of row groups."""
     filesystem, name = open_filesystem(path)
-    with pq.ParquetFile(name, filesystem=filesystem, pre_buffer=True) as file:
+    with naming(path), pq.ParquetFile(name, filesystem=filesystem, pre_buffer=True) as file:
         groups = choose_groups(file.metadata, ranges, within)
         if len(groups) == 0:
             return

@@ -66,6 +66,8 @@ class _Lease:
         self._timing = timing
         self._lock = threading.Lock()
         self._held: Leased | None = None
+        #: What was sent, and maybe written.
+        self._unsure: set[str] = set()
         self._renewed = time.monotonic()
         self._done = threading.Event()
 
@@ -77,8 +79,9 @@ class _Lease:
         self._held = self._object.write(self._compose(), tag=None if there is None else there.tag)
         if self._held is None:
             raise TransientError(self._describe(self._object.read()))
-        self._renewed = time.monotonic()
-        if self._object.write(self._compose(), tag=None) is not None:
+        first = self._held.tag
+        self.renew()
+        if any(self._object.write(self._compose(), tag=tag) for tag in (None, first)):
             msg = (
                 f"The object store of table `{self._uri}` ignores conditions on writing, so that "
                 f"two runs could destroy each other's commits. Write to another store."
@@ -95,7 +98,7 @@ class _Lease:
         """
         with self._lock:
             if self._held is not None:
-                self._held = self._object.write(self._compose(), tag=self._held.tag)
+                self._held = self._replace(self._held)
             if self._held is None:
                 msg = (
                     f"This run was silent for so long that table `{self._uri}` passed on to "
@@ -103,6 +106,20 @@ class _Lease:
                 )
                 raise TransientError(msg)
             self._renewed = time.monotonic()
+
+    def _replace(self, held: Leased) -> Leased | None:
+        """Write the lease anew; None where it is not ours any more."""
+        text = self._compose()
+        self._unsure.add(text)
+        written = self._object.write(text, tag=held.tag)
+        if written is None:
+            # An earlier call may have failed on its way back, after the store had written.
+            there = self._object.read()
+            if there is not None and there.text in self._unsure:
+                written = self._object.write(text, tag=there.tag)
+        if written is not None:
+            self._unsure.clear()
+        return written
 
     def beat(self) -> None:
         """Renew the lease until the run ends or loses it."""

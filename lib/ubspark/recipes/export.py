@@ -19,7 +19,7 @@ from ubspark.catalogs.hats.form import HatsForm
 from ubspark.catalogs.hats.java_properties import split_list
 from ubspark.catalogs.hats.stated import select_inherited
 from ubspark.catalogs.hats.writer import HatsWriter
-from ubspark.catalogs.kept_types import to_kept_schema
+from ubspark.catalogs.kept_types import to_kept_schema, to_plain_schema
 from ubspark.catalogs.schema import TableSchema
 from ubspark.catalogs.selection import select_rows
 from ubspark.catalogs.sources.hats import HATS_PROPERTY
@@ -35,12 +35,26 @@ from ubspark.recipes.base import (
     Workspace,
 )
 from ubspark.recipes.quantities import AngleArcsec
+from ubspark.sky.rings import MAX_RING_RADIUS_ARCSEC
 
 __all__ = ["EXPORT", "Export", "ExportParams"]
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 #: Smaller than at level 1 by a tenth, and as fast; above, time grows faster than space falls.
 _ZSTD_LEVEL = 3
+_HATS_ONLY = (
+    "bad_rows",
+    "max_bytes",
+    "lowest_order",
+    "highest_order",
+    "margins",
+    "indexes",
+    "statistics",
+    "properties",
+)
+#: Where a value is, beside the value itself.
+_INDEX_COLUMNS = ("Norder", "Dir", "Npix")
+_PARQUET_ONLY = ("row_group_rows", "compression")
 Order = Annotated[int, Field(ge=0, le=29)]
 Rows = Annotated[int, Field(ge=1)]
 
@@ -72,6 +86,9 @@ class ExportParams(Params):
     statistics: bool = False
     #: HATS: further properties, such as ``obs_title``.
     properties: dict[str, str] = Field(default_factory=dict)
+    #: Whether columns get back the Arrow types that they had at ``source``, where a table lacks
+    #: those, or leave in those of the ``table``.
+    types: Literal["source", "table"] = "source"
 
 
 class Export:
@@ -92,10 +109,12 @@ class Export:
         if level is None and params.compression == "zstd":
             level = _ZSTD_LEVEL
         ParquetForm(params.compression, level).validate()
+        _validate_options(params)
         if params.format == "hats":
             _validate_hats(params, schema, table)
         else:
-            SHARD_FORMATS[params.format].validate(to_kept_schema(schema), table=given.short_name)
+            stored = _find_types(schema, params)
+            SHARD_FORMATS[params.format].validate(stored, table=given.short_name)
         kind = params.kind or _find_kind(table)
         name = params.name or given.short_name
         return params.model_copy(update={"name": name, "kind": kind, "compression_level": level})
@@ -176,6 +195,25 @@ def _find_position(given: JobInput) -> tuple[str | None, str | None]:
     return roles.get("ra"), roles.get("dec")
 
 
+def _validate_options(params: ExportParams) -> None:
+    """Refuse what the format does not know: a promise that nothing would keep."""
+    ours = params.format
+    foreign = [] if ours == "hats" else list(_HATS_ONLY)
+    foreign += [] if ours in ("hats", "parquet") else _PARQUET_ONLY
+    fields = ExportParams.model_fields
+    for name in foreign:
+        given = getattr(params, name)
+        if given != fields[name].get_default(call_default_factory=True):
+            place = "HATS catalogs" if name in _HATS_ONLY else "HATS and Parquet"
+            msg = f"`params.{name}` is for {place}, and the format is `{ours}`. Leave it out."
+            raise ParameterError(msg)
+
+
+def _find_types(schema: TableSchema, params: ExportParams) -> pa.Schema:
+    """Return the columns in the types that are written."""
+    return to_kept_schema(schema) if params.types == "source" else to_plain_schema(schema)
+
+
 def _validate_hats(params: ExportParams, schema: TableSchema, table: Catalog) -> None:
     if params.lowest_order > params.highest_order:
         msg = (
@@ -184,12 +222,26 @@ def _validate_hats(params: ExportParams, schema: TableSchema, table: Catalog) ->
         )
         raise ParameterError(msg)
     schema.validate_columns(params.indexes, table=table.uri)
+    for key, given in (("indexes", params.indexes), ("margins", params.margins)):
+        # By the names that their catalogs get.
+        names = [value if isinstance(value, str) else f"{value:g}" for value in given]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            msg = f"`params.{key}` must differ, got {twice} twice."
+            raise ParameterError(msg)
     for column in params.indexes:
+        if column in _INDEX_COLUMNS:
+            msg = f"`params.indexes` cannot hold `{column}`, which an index catalog has of its own."
+            raise ParameterError(msg)
         if pa.types.is_nested(schema[column].type):
             msg = f"`params.indexes` cannot hold `{column}`, whose values are lists or structs."
             raise ParameterError(msg)
-    if any(margin <= 0 for margin in params.margins):
-        msg = "`params.margins` must be larger than 0 arcsec."
+    wrong = [margin for margin in params.margins if not 0 < margin <= MAX_RING_RADIUS_ARCSEC]
+    if wrong:
+        msg = (
+            f"`params.margins` must be larger than 0 and at most {MAX_RING_RADIUS_ARCSEC:g} "
+            f"arcsec, got {wrong[0]:g} arcsec."
+        )
         raise ParameterError(msg)
 
 
@@ -200,7 +252,7 @@ def _build_writer(given: JobInput, params: ExportParams, key: str) -> HatsWriter
     source = select_rows(
         table.read_layout(), region=given.region, condition=given.where, ra=ra, dec=dec
     )
-    reader = _build_reader(source, schema, table)
+    reader = _build_reader(source, schema, _find_types(schema, params), table)
     origin = _describe_origin(given, key)
     parquet = ParquetForm(params.compression, params.compression_level, params.row_group_rows)
     if params.format != "hats":
@@ -215,13 +267,15 @@ def _build_writer(given: JobInput, params: ExportParams, key: str) -> HatsWriter
     return HatsWriter(reader, schema, form, parquet, origin)
 
 
-def _build_reader(source: CatalogLayout, schema: TableSchema, table: Catalog) -> RowReader:
+def _build_reader(
+    source: CatalogLayout, schema: TableSchema, types: pa.Schema, table: Catalog
+) -> RowReader:
     id_column = table.roles.get("id")
     sort = (id_column,) if id_column in schema.names else ()
     # Nested values have no width of their own: the files tell what a row may take.
     flat = sum(_width(column.type) for column in schema.columns)
     stored = 4 * table.n_bytes / max(1, table.n_rows)
-    return RowReader(source, to_kept_schema(schema), max(flat, stored), tuple(filter(None, sort)))
+    return RowReader(source, types, max(flat, stored), tuple(filter(None, sort)))
 
 
 def _width(kind: pa.DataType) -> float:

@@ -283,6 +283,36 @@ def test_foreign_folder_is_never_replaced(workplace: Place, tmp_path: Path) -> N
         workplace.export(tmp_path / "mine", format="hats", mode="overwrite")
 
 
+def test_files_of_others_are_not_replaced(workplace: Place, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    workplace.export(out, format="parquet")
+    (out / "notes.txt").write_text("mine")
+    for params in ({"mode": "error"}, {"mode": "overwrite"}, {"mode": "overwrite", "max_rows": 9}):
+        with pytest.raises(ConflictError, match=r"is not replaced: `notes\.txt` in it is not of"):
+            workplace.export(out, format="parquet", **params)
+    assert (out / "notes.txt").read_text() == "mine"
+    (out / "notes.txt").unlink()
+    (out / "ubspark-manifest.json").write_text("{")
+    with pytest.raises(ConflictError, match="is not replaced: its manifest is damaged"):
+        workplace.export(out, format="parquet", mode="overwrite")
+
+
+def test_links_are_no_place_for_an_export(workplace: Place, tmp_path: Path) -> None:
+    workplace.export(tmp_path / "out", format="parquet")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    for name in ("link", "broken"):
+        with pytest.raises(ConflictError, match=rf"{name}` is a link; name the folder"):
+            workplace.export(tmp_path / name, format="parquet", mode="overwrite", max_rows=9)
+    assert verify_export(tmp_path / "out").is_good
+
+
+def test_export_does_not_go_into_another(workplace: Place, tmp_path: Path) -> None:
+    workplace.export(tmp_path / "out", format="parquet")
+    with pytest.raises(ConflictError, match=r"`.*/out/a/b` lies in the export `.*/out`; choose"):
+        workplace.export(tmp_path / "out" / "a" / "b", format="parquet")
+
+
 @pytest.mark.parametrize(
     ("params", "says"),
     [
@@ -292,6 +322,10 @@ def test_foreign_folder_is_never_replaced(workplace: Place, tmp_path: Path) -> N
         ),
         ({"format": "hats", "indexes": ["curve"]}, "`params.indexes` cannot hold `curve`"),
         ({"format": "hats", "margins": ["0 arcsec"]}, "`params.margins` must be larger than 0"),
+        ({"format": "hats", "margins": ["1 arcsec", "1000 mas"]}, "`params.margins` must differ"),
+        ({"format": "hats", "indexes": ["id", "id"]}, "`params.indexes` must differ, got id twice"),
+        ({"format": "parquet", "name": "n" * 101}, "`params.name`"),
+        ({"format": "hats", "margins": ["170 deg"]}, "at most 36000 arcsec, got 612000 arcsec"),
         ({"format": "hats", "margins": [5]}, "must be an angle with a unit"),
         ({"format": "hats", "compression_level": 99}, "`compression_level` of `zstd` must be in"),
         ({"format": "hdf5"}, "`params.format`"),

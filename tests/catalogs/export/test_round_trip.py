@@ -1,6 +1,7 @@
 """HATS to Delta to HATS loses nothing: rows, columns, types, units, and what a catalog says."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -143,14 +144,46 @@ def test_what_the_catalog_says_comes_back(workplace: Place, odd: Path, tmp_path:
 def test_large_integers_are_said_at_ingest(workplace: Place, odd: Path) -> None:
     outcome = workplace.ingest(odd, "odd_notes")
     sentence = (
-        "Unsigned 64-bit integers (`id`) are DECIMAL(20,0) in the table; an export gives them "
-        "back as they came."
+        "Unsigned 64-bit integers (`id`) are DECIMAL(20,0) in the table; an export to HATS or "
+        "Parquet gives them back as they came."
     )
     assert outcome.record.notes == [sentence]
     table = open_table(str(workplace.home.warehouse / "odd_notes"))
     assert table.schema["id"].type == pa.decimal128(20, 0)
     assert table.roles["id"] == "id"
     assert max(table.to_dataset().to_table()["id"].to_pylist()) > 2**63
+
+
+def test_types_of_flat_files_come_back(workplace: Place, tmp_path: Path) -> None:
+    """Also those of structs whose fields the table had to rename: under their new names."""
+    stars = make_odd().select(["id", "ra", "dec"])
+    odd = {
+        "code": pa.array(np.arange(stars.num_rows) % 256, pa.uint8()),
+        "half": pa.array(np.linspace(0, 1, stars.num_rows).astype(np.float16)),
+        "pair": pa.array([[1.0, 2.0]] * stars.num_rows, pa.list_(pa.float32(), 2)),
+        "none": pa.nulls(stars.num_rows),
+        "named": pa.array([{"a b": i % 7} for i in range(stars.num_rows)]),
+    }
+    for name, column in odd.items():
+        stars = stars.append_column(name, column)
+    pq.write_table(stars, tmp_path / "flat.parquet")
+    outcome = workplace.ingest(tmp_path / "flat.parquet", "flat", roles={"id": "id"})
+    assert "Unsigned 64-bit integers (`id`) are DECIMAL(20,0)" in outcome.record.notes[0]
+    for types in ("source", "table"):
+        folder = tmp_path / types
+        workplace.export(folder, table="flat", format="parquet", types=types)
+        back = pa.concat_tables([pq.read_table(file) for file in sorted(folder.glob("*.parquet"))])
+        back, there = back.sort_by("id"), stars.sort_by("id")
+        for name in ("id", "code", "half", "pair"):
+            is_kept = back.schema.field(name).type == there.schema.field(name).type
+            assert is_kept == (types == "source"), name
+            assert [to_number(v) for v in back[name].to_pylist()] == there[name].to_pylist()
+        assert back["none"].null_count == back.num_rows
+        assert back["named"].to_pylist() == [{"a_b": v["a b"]} for v in there["named"].to_pylist()]
+
+
+def to_number(value: Any) -> Any:
+    return int(value) if isinstance(value, Decimal) else value
 
 
 def test_source_is_known_by_its_content(workplace: Place, odd: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from astropy.io import fits
 from astropy.io.votable import parse_single_table
 from astropy.table import Table
+from pyspark.sql import SparkSession
 
 from ubspark.catalogs.delta import open_table
 from ubspark.catalogs.export.fits_file import FitsForm
@@ -21,7 +22,8 @@ from ubspark.catalogs.export.origin import Origin
 from ubspark.catalogs.export.shards import plan_shards
 from ubspark.catalogs.export.votable_file import VOTableForm
 from ubspark.catalogs.hats.counts import SparseCounts
-from ubspark.errors import SchemaError
+from ubspark.catalogs.sources.opening import open_source
+from ubspark.errors import ParameterError, SchemaError
 
 pytestmark = pytest.mark.spark
 
@@ -138,6 +140,96 @@ def test_votable_holds_values_units_and_nulls(made: Made, expected: pa.Table) ->
     assert not wanted
 
 
+#: Lists as light curves have them: nulls among integers, no list, no element in any row.
+LISTS = {
+    "flags": pa.array([[1, None, 3], [], None, [4]], pa.list_(pa.int32())),
+    "bytes": pa.array([[0, None], [255], [], [7]], pa.list_(pa.uint8())),
+    "flux": pa.array([[1.5, None, 3], [], None, [4]], pa.list_(pa.float32())),
+    "none": pa.array([None] * 4, pa.list_(pa.float32())),
+    "empty": pa.array([[], None, [], []], pa.list_(pa.int16())),
+    "pair": pa.array([[1, None], [3, 4], None, [None, None]], pa.list_(pa.int32(), 2)),
+}
+
+
+@pytest.mark.parametrize("form", [FitsForm(), VOTableForm()])
+def test_null_elements_of_lists_come_back(
+    tmp_path: Path, spark: SparkSession, form: FitsForm | VOTableForm
+) -> None:
+    rows = pa.table({"id": [1, 2, 3, 4], **LISTS})
+    file = tmp_path / f"lists{form.suffix}"
+    form.write(file, [rows], rows.schema, Origin("stars@v0", "id"))
+    source = open_source(str(file), scratch=tmp_path / "scratch")
+    pieces = source.open_pieces()
+    assert pieces is not None
+    back = pa.Table.from_batches(pieces.read(0))
+    # A null list is an empty one in FITS; where the length is fixed, one of nulls in both.
+    empty: list[int] | None = [] if isinstance(form, FitsForm) else None
+    for name, wanted in LISTS.items():
+        blank = [None, None] if name == "pair" else empty
+        assert back[name].to_pylist() == [blank if v is None else v for v in wanted.to_pylist()]
+        element = pa.int16() if name == "bytes" else wanted.type.value_type
+        assert back.schema.field(name).type.value_type == element
+
+
+def test_other_tools_see_no_invented_element(tmp_path: Path) -> None:
+    rows = pa.table({"id": [1, 2, 3, 4], **LISTS})
+    for form in (FitsForm(), VOTableForm()):
+        form.write(tmp_path / f"a{form.suffix}", [rows], rows.schema, Origin("stars@v0", "id"))
+    table = Table.read(tmp_path / "a.fits")
+    assert table["flags"][0].tolist() == [1, -(2**31), 3]
+    assert table["bytes"][0].tolist() == [0, 1]
+    assert table["pair"][0].mask.tolist() == [False, True]
+    header = fits.getheader(tmp_path / "a.fits", 1)
+    assert [header["UNULL2"], header["UNULL3"]] == [-(2**31), 1]
+    found = parse_single_table(tmp_path / "a.vot").array
+    assert found["flags"][0].tolist() == [1, None, 3]
+    assert found["bytes"][0].tolist() == [0, None]
+
+
+@pytest.mark.parametrize("name", ["\u00f1ame", "n" * 69])
+def test_names_that_no_header_holds_are_told(name: str) -> None:
+    schema = pa.schema([(name, pa.int64())])
+    with pytest.raises(SchemaError, match="cannot be named so in FITS, which takes up to 68 ASCII"):
+        FitsForm().validate(schema, table="stars")
+    VOTableForm().validate(schema, table="stars")
+
+
+def test_descriptions_of_several_lines_are_one_in_a_header(tmp_path: Path) -> None:
+    told = {"description": "flux\nin\tthe \u00c5-band\x07", "unit": "\u00c5ngstr\u00f6m?"}
+    schema = pa.schema([pa.field("id", pa.int64(), metadata=told)])
+    rows = pa.table({"id": [1]}, schema=schema)
+    FitsForm().write(tmp_path / "a.fits", [rows], schema, Origin("stars@v0", "id"))
+    assert fits.getheader(tmp_path / "a.fits", 1)["TCOMM1"] == "flux in the ?-band?"
+
+
+def test_bytes_that_leave_no_room_for_null_are_named(tmp_path: Path) -> None:
+    every = pa.array([[*range(256), None]], pa.list_(pa.uint8()))
+    rows = pa.table({"id": [1], "bytes": every})
+    for form, title in ((FitsForm(), "FITS"), (VOTableForm(), "VOTable")):
+        words = rf"Column `bytes` holds every uint8 and null, for which {title} has no value\."
+        with pytest.raises(SchemaError, match=words):
+            form.write(tmp_path / "a", [rows], rows.schema, Origin("stars@v0", "id"))
+
+
+@pytest.mark.parametrize("kind", ["fits", "votable"])
+def test_files_of_one_table_have_the_same_types(
+    workplace: Place, tmp_path: Path, kind: str
+) -> None:
+    """Also where no row of a file has an element of a list."""
+    lists = pa.array([[1, None], [2], None, []], pa.list_(pa.int32()))
+    whole = {"id": [1, 2, 3, 4], "ra": [10.0, 11, 200, 201], "dec": [20.0, 20, -30, -30]}
+    pq.write_table(pa.table({**whole, "lists": lists}), tmp_path / "odd.parquet")
+    workplace.ingest(tmp_path / "odd.parquet", f"typed_{kind}", roles={"id": "id"})
+    folder = tmp_path / "out"
+    workplace.export(folder, table=f"typed_{kind}", format=kind, max_rows=2)
+    assert len(read_manifest(folder).files) == 2
+    workplace.ingest(folder, f"typed_back_{kind}", roles={"id": "id"})
+    back = open_table(str(workplace.home.warehouse / f"typed_back_{kind}"))
+    assert back.schema["lists"].type == pa.list_(pa.int32())
+    rows = back.to_dataset().to_table(columns=["id", "lists"]).sort_by("id")["lists"].to_pylist()
+    assert rows == [[1, None], [2], None if kind == "votable" else [], []]
+
+
 @pytest.mark.parametrize("kind", ["parquet", "fits", "votable"])
 def test_ingest_takes_the_files_back(
     workplace: Place, made: Made, kind: str, expected: pa.Table
@@ -161,6 +253,21 @@ def test_sums_are_those_that_coreutils_compute(made: Made) -> None:
         ["sha256sum", "--check", "--strict", CHECKSUM_FILE], cwd=folder, capture_output=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "words"),
+    [
+        ("parquet", {"margins": ["5 arcsec"]}, "`params.margins` is for HATS catalogs, and the"),
+        ("fits", {"bad_rows": "error"}, "`params.bad_rows` is for HATS catalogs, and the format"),
+        ("votable", {"compression": "gzip"}, "`params.compression` is for HATS and Parquet, and"),
+    ],
+)
+def test_option_of_another_format_is_refused(
+    workplace: Place, tmp_path: Path, kind: str, option: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ParameterError, match=words):
+        workplace.export(tmp_path / "out", format=kind, **option)
 
 
 @pytest.mark.parametrize("kind", ["fits", "votable"])

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,42 @@ def test_altered_manifest_is_refused(made: Path) -> None:
     (made / MANIFEST_FILE).write_text(json.dumps(content))
     with pytest.raises(SourceError, match="was altered: its list of files"):
         verify_export(made)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("n_rows", 31), ("kind", "hats"), ("record", {"run": "x"}), ("record", "x")]
+)
+def test_forged_manifest_is_refused(made: Path, key: str, value: object) -> None:
+    content = json.loads((made / MANIFEST_FILE).read_text())
+    (made / MANIFEST_FILE).write_text(json.dumps(content | {key: value}))
+    with pytest.raises(SourceError, match="was altered: it does not say what was written"):
+        verify_export(made)
+
+
+def test_altered_or_missing_sums_are_found(made: Path) -> None:
+    sums = made / CHECKSUM_FILE
+    sums.write_text(sums.read_text().replace("a.parquet", "z.parquet"))
+    assert [(f.path, f.kind) for f in verify_export(made).findings] == [(CHECKSUM_FILE, "content")]
+    sums.write_bytes(b"\xff")
+    assert "cannot be read" in verify_export(made).findings[0].sentence
+    sums.unlink()
+    assert [(f.path, f.kind) for f in verify_export(made).findings] == [(CHECKSUM_FILE, "missing")]
+
+
+def test_link_in_the_place_of_a_file_is_found(made: Path, tmp_path_factory: Any) -> None:
+    moved = (made / "a.parquet").rename(tmp_path_factory.mktemp("away") / "a.parquet")
+    (made / "a.parquet").symlink_to(moved)
+    (finding,) = (f for f in verify_export(made).findings if f.kind != "foreign")
+    assert finding.sentence.startswith("`a.parquet` is a link;")
+
+
+def test_links_are_foreign(made: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "rows.parquet").touch()
+    (made / "linked").symlink_to(elsewhere)
+    (made / "dangling.parquet").symlink_to(elsewhere / "nothing")
+    found = [(finding.path, finding.kind) for finding in verify_export(made).findings]
+    assert found == [("dangling.parquet", "foreign"), ("linked", "foreign")]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"files": 3}'])

@@ -60,6 +60,21 @@ def drop_index(folder: Path) -> None:
     pq.write_table(pq.ParquetFile(folder / FIRST).read().drop("_healpix_29"), folder / FIRST)
 
 
+def move_rows(folder: Path) -> None:
+    """Give a row of the first pixel the index of one far away, as a wrong import would."""
+    rows = pq.ParquetFile(folder / FIRST).read()
+    index = rows["_healpix_29"].to_numpy().copy()
+    index[-1] = 11 << 58
+    place = rows.schema.get_field_index("_healpix_29")
+    pq.write_table(rows.set_column(place, "_healpix_29", pa.array(index)), folder / FIRST)
+
+
+def drop_partition(folder: Path) -> None:
+    file = folder / "partition_info.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(line for line in lines if not line.startswith("0,0")))
+
+
 def cut_schema(folder: Path) -> None:
     (folder / "dataset/_common_metadata").write_bytes(b"PAR1")
 
@@ -101,6 +116,21 @@ BROKEN = {
         SchemaError,
         "`hats_nrows` must be a number, got 'many'",
     ),
+    "rows without end": (
+        set_property("hats_nrows", "inf"),
+        SchemaError,
+        "`hats_nrows` must be a number, got 'inf'",
+    ),
+    "order is none": (
+        set_property("hats_col_healpix_order", "nan"),
+        SchemaError,
+        "`hats_col_healpix_order` must be a number, got 'nan'",
+    ),
+    "long field": (
+        set_partitions("Norder,Npix\n0," + "1" * 200_000 + "\n"),
+        SchemaError,
+        "is no table of partitions: field larger than field limit",
+    ),
     "no file": (
         remove_file,
         InputMissingError,
@@ -127,6 +157,7 @@ BROKEN = {
         SchemaError,
         "has no column `Norder`; its columns are: Npix",
     ),
+    "empty list": (set_partitions(""), SchemaError, "has no column `Norder`; it is empty"),
     "pixel is text": (
         set_partitions("Norder,Npix\n0,a\n"),
         SchemaError,
@@ -160,6 +191,60 @@ def test_one_sentence_names_what_is_broken(made: Path, spark: SparkSession, case
         assert text.endswith(".")
         assert "\n" not in text
         assert str(made) in text
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (move_rows, "holds rows whose `_healpix_29` lies outside of its pixel"),
+        (drop_partition, f"has the file `{FIRST}`, whose partition is not among the"),
+        (set_partitions("Norder,Npix\n"), f"has the file `{FIRST}`, whose partition"),
+    ],
+)
+def test_rows_that_would_be_missed_are_said(
+    made: Path, spark: SparkSession, damage: Callable[[Path], None], words: str
+) -> None:
+    damage(made)
+    for read in (lambda: read_hats(spark, str(made)), lambda: open_hats(str(made)).n_rows):
+        with pytest.raises(SchemaError, match=words):
+            read()
+
+
+@pytest.mark.parametrize("n_rows", [None, "as counted"])
+def test_files_that_no_list_names_are_said_whatever_the_number(
+    made: Path, monkeypatch: pytest.MonkeyPatch, n_rows: str | None
+) -> None:
+    """Of a catalog with very many files no footer is read to count its rows."""
+    monkeypatch.setattr("ubspark.catalogs.hats.catalog.MAX_FOOTERS", 0)
+    drop_partition(made)
+    set_property("hats_nrows", None if n_rows is None else "1")(made)
+    with pytest.raises(SchemaError, match="whose partition is not among the"):
+        _ = open_hats(str(made)).n_rows or open_hats(str(made)).n_files
+
+
+def test_part_of_a_catalog_that_says_it_is_whole_is_read(made: Path) -> None:
+    """Someone took some partitions, and left the properties as they were."""
+    drop_partition(made)
+    (made / FIRST).unlink()
+    with pytest.warns(UserWarning, match=r"says `hats_nrows=\d+`, but its files hold \d+ rows"):
+        assert open_hats(str(made)).n_rows > 0
+
+
+def test_index_that_is_not_there_is_computed(made: Path) -> None:
+    whole = open_hats(str(made)).read_layout().read(np.array([[0, 12 << 58]]), ["id"])
+    set_property("hats_col_healpix", "hpx")(made)
+    with pytest.warns(UserWarning, match="says `hats_col_healpix=hpx`, but there is no such col"):
+        catalog = open_hats(str(made))
+    assert catalog.read_layout().read(np.array([[0, 12 << 58]]), ["id"]) == whole
+
+
+def test_file_without_its_head_is_named(made: Path) -> None:
+    content = (made / FIRST).read_bytes()
+    (made / FIRST).write_bytes(content[300:])
+    layout = open_hats(str(made)).read_layout()
+    with pytest.raises(SourceError, match=rf"{FIRST}` cannot be read: it is cut or damaged \("):
+        layout.read(np.array([[0, 12 << 58]]), ["id", "mag"])
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:

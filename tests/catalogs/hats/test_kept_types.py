@@ -57,6 +57,25 @@ def to_table(stored: pa.Array, kind: pa.DataType) -> pa.Array:
     return stored.cast(kind)
 
 
+@pytest.mark.parametrize("value", [1e6, 0.1, 1e-9])
+@pytest.mark.parametrize("form", ["plain", "list", "struct"])
+def test_floats_that_no_longer_fit_are_refused(value: float, form: str) -> None:
+    """Rows with more digits came to the table later; Arrow would cut them without a word."""
+    kinds = {
+        "plain": lambda kind: kind,
+        "list": pa.list_,
+        "struct": lambda kind: pa.struct([("a", kind)]),
+    }
+    rows = {"plain": [0.5, None], "list": [[0.5, None], None], "struct": [{"a": 0.5}, None]}
+    late = {"plain": value, "list": [value], "struct": {"a": value}}
+    kind, half = kinds[form](pa.float32()), kinds[form](pa.float16())
+    schema = pa.schema([("x", half)])
+    kept = restore_rows(pa.table({"x": pa.array(rows[form], kind)}), schema)
+    assert kept.schema == schema
+    with pytest.raises(SchemaError, match="numbers that a float16 cannot hold"):
+        restore_rows(pa.table({"x": pa.array([*rows[form], late[form]], kind)}), schema)
+
+
 def test_type_that_a_table_holds_is_not_kept() -> None:
     assert keep_type(pa.int64(), pa.int64()) == {}
     assert find_kept_type(TableColumn("x", pa.int64())) == pa.int64()

@@ -13,8 +13,10 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from ubspark import __version__
+from ubspark.catalogs.export.blanks import fill_elements, find_blank
 from ubspark.catalogs.export.flat_columns import flatten_rows, flatten_schema, to_text
 from ubspark.catalogs.export.origin import Origin
+from ubspark.catalogs.sources.fits_binary import ELEMENT_NULL
 from ubspark.errors import SchemaError
 
 __all__ = ["FitsForm"]
@@ -52,7 +54,13 @@ class FitsForm:
         SchemaError
             With the first one.
         """
-        flatten_schema(schema, table=table, format="FITS")
+        for field in flatten_schema(schema, table=table, format="FITS"):
+            if not field.name.isascii() or not field.name.isprintable() or len(field.name) > 68:
+                msg = (
+                    f"Column `{field.name}` of `{table}` cannot be named so in FITS, which takes "
+                    f"up to 68 ASCII characters. Leave it out with `columns`, or export to VOTable."
+                )
+                raise SchemaError(msg)
 
     def write(
         self, path: Path, pieces: Iterable[pa.Table], schema: pa.Schema, origin: Origin
@@ -67,6 +75,7 @@ class FitsForm:
         table = fits.BinTableHDU.from_columns(fits.ColDefs(columns), nrows=rows.num_rows)
         _blank_booleans(table, rows)
         _describe(table.header, fields, origin)
+        _name_blanks(table.header, rows)
         primary = fits.PrimaryHDU()
         primary.header["ORIGIN"] = f"ubspark {__version__}"
         _write(fits.HDUList([primary, table]), path)
@@ -94,7 +103,7 @@ def _to_column(field: pa.Field, column: pa.ChunkedArray) -> fits.Column:
     unit = _find_unit(field)
     if pa.types.is_fixed_size_list(kind):
         return _to_arrays(field.name, column, kind, unit)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if _is_list(kind):
         return _to_lists(field.name, column, kind, unit)
     if kind not in _CODES:
         return _to_texts(field.name, column, unit)
@@ -105,8 +114,21 @@ def _to_column(field: pa.Field, column: pa.ChunkedArray) -> fits.Column:
         return fits.Column(array=whole.to_numpy(), **facts)
     if pa.types.is_boolean(kind):
         return fits.Column(array=whole.fill_null(False).to_numpy(), **facts)
-    values, null = _fill(field.name, whole)
-    return fits.Column(array=values, null=null, **facts)
+    null = find_blank(field.name, whole, format="FITS")
+    filled = whole if null is None else whole.fill_null(pa.scalar(null, whole.type))
+    return fits.Column(array=filled.to_numpy(), null=null, **facts)
+
+
+def _name_blanks(header: fits.Header, rows: pa.Table) -> None:
+    """Say what stands for null in arrays of differing lengths.
+
+    The standard's word is TNULL, but astropy reads no table where such arrays have one.
+    """
+    for number, name in enumerate(rows.column_names, start=1):
+        if _is_list(rows[name].type):
+            null = _find_null(name, _widen(rows[name]))
+            if null is not None:
+                header[f"{ELEMENT_NULL}{number}"] = (null, "null in the arrays of this column")
 
 
 def _blank_booleans(table: fits.BinTableHDU, rows: pa.Table) -> None:
@@ -115,34 +137,6 @@ def _blank_booleans(table: fits.BinTableHDU, rows: pa.Table) -> None:
     for name in rows.column_names:
         if pa.types.is_boolean(rows[name].type) and rows[name].null_count:
             stored[name][rows[name].is_null().to_numpy()] = 0
-
-
-def _fill(name: str, column: pa.ChunkedArray) -> tuple[NDArray[Any], int | None]:
-    """Return integers with a value in place of null that is none of the others.
-
-    Raises
-    ------
-    SchemaError
-        If every integer of the type occurs.
-    """
-    if column.null_count == 0:
-        return column.to_numpy(), None
-    null = _find_free(column.drop_null().unique())
-    if null is None:
-        msg = f"Column `{name}` holds every {column.type} and null, for which FITS has no value."
-        raise SchemaError(msg)
-    return column.fill_null(pa.scalar(null, column.type)).to_numpy(), null
-
-
-def _find_free(known: pa.Array) -> int | None:
-    """Return an integer that is not among some, the smallest or largest if it is free."""
-    bounds = np.iinfo(known.type.to_pandas_dtype())
-    ends = pc.min_max(known).as_py().values()
-    for end in (bounds.min, bounds.max):
-        if end not in ends:
-            return int(end)
-    taken = set(known.to_pylist())
-    return next((v for v in range(bounds.min + 1, bounds.max) if v not in taken), None)
 
 
 def _to_texts(name: str, column: pa.ChunkedArray, unit: str | None) -> fits.Column:
@@ -158,10 +152,12 @@ def _to_texts(name: str, column: pa.ChunkedArray, unit: str | None) -> fits.Colu
 def _to_lists(
     name: str, column: pa.ChunkedArray, kind: pa.DataType, unit: str | None
 ) -> fits.Column:
-    arrays = np.empty(len(column), dtype=object)
-    nothing = pa.array([], kind.value_type)
-    for i, value in enumerate(column):
-        arrays[i] = _to_elements(value.values if value.is_valid else nothing)
+    whole = _widen(column)
+    null = _find_null(name, whole)
+    arrays = np.empty(len(whole), dtype=object)
+    nothing = np.array([], whole.type.value_type.to_pandas_dtype())
+    for i, value in enumerate(whole):
+        arrays[i] = _to_elements(value.values, null) if value.is_valid else nothing
     code, _ = _CODES[kind.value_type]
     return fits.Column(name=name, format=f"Q{code}()", unit=unit, array=arrays)
 
@@ -169,22 +165,40 @@ def _to_lists(
 def _to_arrays(
     name: str, column: pa.ChunkedArray, kind: pa.DataType, unit: str | None
 ) -> fits.Column:
-    is_float = pa.types.is_floating(kind.value_type)
-    blank = pa.scalar([np.nan if is_float else 0] * kind.list_size, kind)
-    values = _to_elements(pc.list_flatten(column.fill_null(blank)))
+    whole = _widen(column)
+    filled = whole.fill_null(pa.scalar([None] * kind.list_size, whole.type))
+    null = _find_null(name, filled)
+    elements = _to_elements(pc.list_flatten(filled).combine_chunks(), null)
     code, _ = _CODES[kind.value_type]
-    shape = values.reshape(-1, kind.list_size)
-    return fits.Column(name=name, format=f"{kind.list_size}{code}", unit=unit, array=shape)
+    shape = elements.reshape(-1, kind.list_size)
+    return fits.Column(
+        name=name, format=f"{kind.list_size}{code}", unit=unit, null=null, array=shape
+    )
 
 
-def _to_elements(values: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    """Return the elements of lists; null is NaN, or 0 among integers."""
-    _, wide = _CODES[values.type]
-    whole = values if wide is None else values.cast(wide)
-    if not pa.types.is_floating(whole.type):
-        whole = whole.fill_null(0)
-    is_chunked = isinstance(whole, pa.ChunkedArray)
-    return np.asarray(whole.to_numpy() if is_chunked else whole.to_numpy(zero_copy_only=False))
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _widen(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return lists with elements of the type that is written."""
+    kind = column.type
+    _, wide = _CODES[kind.value_type]
+    if wide is None:
+        return column
+    is_fixed = pa.types.is_fixed_size_list(kind)
+    return column.cast(pa.list_(wide, kind.list_size) if is_fixed else pa.list_(wide))
+
+
+def _find_null(name: str, column: pa.ChunkedArray) -> int | None:
+    """Return what stands for no element of lists; floats have NaN."""
+    if not pa.types.is_integer(column.type.value_type):
+        return None
+    return find_blank(name, pc.list_flatten(column), format="FITS")
+
+
+def _to_elements(values: pa.Array, null: int | None) -> NDArray[Any]:
+    return np.asarray(fill_elements(values, null).to_numpy(zero_copy_only=False))
 
 
 def _find_unit(field: pa.Field) -> str | None:
@@ -195,7 +209,7 @@ def _find_unit(field: pa.Field) -> str | None:
     try:
         return str(u.Unit(text).to_string("fits"))
     except (ValueError, TypeError):
-        return text
+        return _to_ascii(text)
 
 
 def _read(field: pa.Field, key: str) -> str | None:
@@ -210,6 +224,12 @@ def _describe(header: fits.Header, fields: pa.Schema, origin: Origin) -> None:
         for keyword, key in (("TUCD", "ucd"), ("TCOMM", "description")):
             text = _read(field, key)
             if text:
-                header[f"{keyword}{number}"] = text.encode("ascii", "replace").decode()
+                header[f"{keyword}{number}"] = _to_ascii(text)
     for name, value in origin.to_file_entries().items():
-        header.add_history(f"{name} = {value}".encode("ascii", "replace").decode())
+        header.add_history(_to_ascii(f"{name} = {value}"))
+
+
+def _to_ascii(text: str) -> str:
+    """Return a text as headers take it: line breaks as blanks, anything else as `?`."""
+    plain = " ".join(text.split()).encode("ascii", "replace").decode()
+    return "".join(letter if letter.isprintable() else "?" for letter in plain)

@@ -71,7 +71,7 @@ def _is_held(kind: pa.DataType) -> bool:
         element = kind.value_type
         is_number = pa.types.is_integer(element) or pa.types.is_floating(element)
         return bool(is_number and not pa.types.is_uint64(element))
-    return not (pa.types.is_nested(kind) or pa.types.is_null(kind) or _is_bytes(kind))
+    return not (pa.types.is_nested(kind) or _is_bytes(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

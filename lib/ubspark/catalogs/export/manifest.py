@@ -16,6 +16,7 @@ __all__ = [
     "Manifest",
     "compute_sha256",
     "is_export",
+    "list_sums",
     "read_manifest",
     "write_manifest",
 ]
@@ -104,8 +105,7 @@ def is_export(folder: Path) -> bool:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, and the digests for other tools, into the folder of an export."""
     files = sorted(manifest.files, key=lambda file: file.path)
-    sums = "".join(f"{file.sha256}  {file.path}\n" for file in files)
-    (folder / CHECKSUM_FILE).write_text(sums, encoding="utf-8")
+    (folder / CHECKSUM_FILE).write_text(list_sums(manifest), encoding="utf-8")
     content = {
         "ubspark_manifest": _FORMAT,
         "kind": manifest.kind,
@@ -118,8 +118,21 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
             for f in files
         ],
     }
+    content["manifest_sha256"] = _seal(content)
     text = json.dumps(content, indent=1, ensure_ascii=False)
     (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def list_sums(manifest: Manifest) -> str:
+    """Return the digests of the files as `sha256sum` lists them."""
+    files = sorted(manifest.files, key=lambda file: file.path)
+    return "".join(f"{file.sha256}  {file.path}\n" for file in files)
+
+
+def _seal(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what a manifest says, but for this."""
+    rest = {key: value for key, value in content.items() if key != "manifest_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -141,11 +154,15 @@ def read_manifest(folder: Path) -> Manifest:
         content = json.loads(path.read_text(encoding="utf-8"))
         files = tuple(ExportFile(**entry) for entry in content["files"])
         manifest = Manifest(content["kind"], files, content["record"], content["n_rows"])
-        stated = content["digest"]
+        stated, seal = content["digest"], _seal(content)
+        is_sealed = seal == content["manifest_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"`{path}` is damaged; it cannot be read as a manifest."
         raise SourceError(msg) from error
     if manifest.digest != stated:
         msg = f"`{path}` was altered: its list of files is not the one that its digest stands for."
+        raise SourceError(msg)
+    if not is_sealed or not isinstance(manifest.record, dict):
+        msg = f"`{path}` was altered: it does not say what was written."
         raise SourceError(msg)
     return manifest

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ubspark.catalogs.export.manifest import ExportFile, is_export
+from ubspark.catalogs.export.verify import validate_own_files
 from ubspark.errors import ConflictError, TransientError
 
 __all__ = ["StagingFolder"]
@@ -133,7 +134,7 @@ class StagingFolder:
         Raises
         ------
         ConflictError
-            If something is there that may not go.
+            If something is there that may not go, such as a file that the export did not make.
         """
         self.remove_leftovers()
         old = None
@@ -141,6 +142,7 @@ class StagingFolder:
             if not (replace and is_export(self.target)):
                 msg = f"`{self.target}` appeared while this run was working; nothing was changed."
                 raise ConflictError(msg)
+            validate_own_files(self.target)
             old = self.work / f"replaced-{uuid.uuid4().hex}"
             self.target.rename(old)
         # An empty folder gives way to a rename.

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from astropy.io.votable import tree
 
+from ubspark.catalogs.export.blanks import fill_elements, find_blank
 from ubspark.catalogs.export.flat_columns import flatten_rows, flatten_schema, to_text
 from ubspark.catalogs.export.origin import Origin
 
@@ -63,7 +65,8 @@ class VOTableForm:
         table.fields.extend(_to_field(document, field) for field in fields)
         table.create_arrays(rows.num_rows)
         for field, place in zip(fields, table.fields, strict=True):
-            _fill(table.array, place.ID, rows[field.name], field.type)
+            place.values.null = _find_null(field.name, rows[field.name])
+            _fill(table.array, place, rows[field.name], field.type)
         document.set_all_tables_format("binary2")
         document.to_xml(str(path))
         return int(rows.num_rows)
@@ -84,14 +87,27 @@ def _to_field(document: tree.VOTableFile, field: pa.Field) -> tree.Field:
     return found
 
 
-def _fill(array: Any, name: str, column: pa.ChunkedArray, kind: pa.DataType) -> None:
+def _find_null(name: str, column: pa.ChunkedArray) -> int | None:
+    """Return what stands for no element of lists of integers; the flags are of whole cells."""
+    kind = column.type
+    if not (_is_list(kind) and pa.types.is_integer(kind.value_type)):
+        return None
+    _, wide = _CODES[kind.value_type]
+    if pa.types.is_fixed_size_list(kind):
+        column = column.fill_null(pa.scalar([None] * kind.list_size, kind))
+    elements = pc.list_flatten(column)
+    return find_blank(name, elements if wide is None else elements.cast(wide), format="VOTable")
+
+
+def _fill(array: Any, place: tree.Field, column: pa.ChunkedArray, kind: pa.DataType) -> None:
     """Put a column into the masked array of a table."""
+    name = place.ID
     kind = _get_plain(kind)
     column = column.cast(kind)
     missing = column.is_null().to_numpy()
     if _is_list(kind):
         _, wide = _CODES.get(kind.value_type, (_TEXT, None))
-        values = [_to_elements(value, wide) for value in column]
+        values = [_to_elements(value, wide, place.values.null) for value in column]
         if pa.types.is_fixed_size_list(kind):
             array[name] = np.array(values).reshape(len(values), kind.list_size)
         else:
@@ -110,17 +126,15 @@ def _fill(array: Any, name: str, column: pa.ChunkedArray, kind: pa.DataType) -> 
     array.mask[name] = missing if array.mask[name].ndim == 1 else missing[:, None]
 
 
-def _to_elements(value: pa.Scalar, wide: pa.DataType | None) -> Any:
-    """Return a list as a masked array; null in it is NaN, or 0 among integers."""
+def _to_elements(value: pa.Scalar, wide: pa.DataType | None, null: int | None) -> Any:
+    """Return a list as a masked array; null in it is NaN, or the blank of the column."""
     if not value.is_valid:
         kind = wide or value.type.value_type
         size = value.type.list_size if pa.types.is_fixed_size_list(value.type) else 0
         return np.ma.array(np.zeros(size, dtype=kind.to_pandas_dtype()), mask=np.ones(size, bool))
     values = value.values if wide is None else value.values.cast(wide)
-    if not pa.types.is_floating(values.type):
-        values = values.fill_null(0)
     # Astropy asks every array for its mask.
-    plain = values.to_numpy(zero_copy_only=False)
+    plain = fill_elements(values, null).to_numpy(zero_copy_only=False)
     return np.ma.array(plain, mask=np.zeros(len(plain), dtype=bool))
 
 

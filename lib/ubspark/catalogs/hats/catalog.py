@@ -21,6 +21,7 @@ from ubspark.catalogs.hats.partitions import (
     find_dataset,
     find_index_files,
     find_partition_files,
+    validate_listed,
 )
 from ubspark.catalogs.hats.properties import CollectionProperties, HatsProperties
 from ubspark.catalogs.hats.spatial_index import SpatialIndex
@@ -87,7 +88,10 @@ class HatsCatalog:
             return []
         if self.partitions is None:
             return [find_index_files(self.folder, self.properties)]
-        return find_partition_files(self.folder, self.properties, self.partitions)
+        found = find_partition_files(self.folder, self.properties, self.partitions)
+        if self._is_placed:
+            validate_listed(self.folder, self.properties, self.partitions)
+        return found
 
     @cached_property
     def files(self) -> tuple[FolderFile, ...]:
@@ -126,7 +130,16 @@ class HatsCatalog:
         found = read_footers([self.folder.join(file.path) for file in files])
         needed = self.index.sources if self.is_catalog else ()
         found.validate(self.stored, needed=needed)
+        if self._is_placed and self.partitions is not None:
+            limits = self._find_limits()
+            found.validate_places(self.index, [limits[file.path] for file in files])
         return found
+
+    def _find_limits(self) -> dict[str, tuple[int, int]]:
+        """Return the half-open range of ``_healpix_29`` of each file."""
+        ranges = [] if self.partitions is None else self.partitions.ranges.tolist()
+        pairs = zip(ranges, self._files_by_partition, strict=False)
+        return {file.path: (low, high) for (low, high), files in pairs for file in files}
 
     @property
     def n_rows(self) -> int:

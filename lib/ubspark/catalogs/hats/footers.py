@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ubspark.catalogs.hats.spatial_index import SpatialIndex, find_places
 from ubspark.catalogs.layout import open_filesystem
 from ubspark.catalogs.sources.schema import merge_types, to_table_type
 from ubspark.errors import InputMissingError, SchemaError, SourceError
@@ -97,6 +98,30 @@ class Footers:
                         f"the catalog's `_common_metadata`."
                     )
                     raise SchemaError(msg)
+
+    def validate_places(self, index: SpatialIndex, limits: Sequence[tuple[int, int]]) -> None:
+        """Refuse files with rows outside of their pixel: what reads a region would miss them.
+
+        Parameters
+        ----------
+        limits
+            Half-open range of ``_healpix_29`` of each file.
+
+        Raises
+        ------
+        SchemaError
+            With the first file.
+        """
+        for path, file, (low, high) in zip(self.paths, self.files, limits, strict=True):
+            places = find_places(file)
+            groups = (file.row_group(i) for i in range(file.num_row_groups))
+            found = (index.read_bounds(group, places) for group in groups if group.num_rows)
+            if any(pair is not None and not low <= pair[0] <= pair[1] < high for pair in found):
+                msg = (
+                    f"`{path}` holds rows whose `{index.column}` lies outside of its pixel; a "
+                    f"region would miss them. Import the catalog anew."
+                )
+                raise SchemaError(msg)
 
     def _read_column(self, column: str) -> Iterator[Any]:
         """Yield the statistics of a column in each row group; None where there are none."""

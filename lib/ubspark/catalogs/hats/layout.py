@@ -15,6 +15,7 @@ from ubspark.catalogs.layout import (
     conform,
     join_sorted,
     may_hold,
+    naming,
     open_filesystem,
     read_inside,
 )
@@ -136,7 +137,7 @@ class HatsLayout:
     ) -> Iterator[pa.Table]:
         """Yield the rows of one file that lie in the ranges, if it may have any."""
         filesystem, name = open_filesystem(path)
-        with pq.ParquetFile(name, filesystem=filesystem, pre_buffer=True) as file:
+        with naming(path), pq.ParquetFile(name, filesystem=filesystem, pre_buffer=True) as file:
             kept = list(self._choose_groups(file.metadata, groups, ranges))
             if not kept:
                 return

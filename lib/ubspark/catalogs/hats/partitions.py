@@ -3,8 +3,9 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = [
     "find_index_files",
     "find_partition_files",
     "read_partitions",
+    "validate_listed",
 ]
 
 PARTITION_FILE = "partition_info.csv"
@@ -101,12 +103,8 @@ def find_partition_files(
     InputMissingError
         If a partition has no file.
     """
-    dataset = find_dataset(folder)
     suffix = properties.npix_suffix
-    stems = [
-        f"{dataset}Norder={order}/Dir={pixel // _PIXELS_PER_DIR * _PIXELS_PER_DIR}/Npix={pixel}"
-        for order, pixel in zip(partitions.order, partitions.pixel, strict=True)
-    ]
+    stems = _name_files(folder, partitions)
     if suffix == "/":
         found = [folder.list_files(stem) for stem in stems]
     else:
@@ -126,6 +124,39 @@ def find_partition_files(
             )
             raise InputMissingError(msg)
     return found
+
+
+def _name_files(folder: Folder, partitions: Partitions) -> list[str]:
+    """Return the names of the partitions' files, without their ending."""
+    dataset = find_dataset(folder)
+    return [
+        f"{dataset}Norder={order}/Dir={pixel // _PIXELS_PER_DIR * _PIXELS_PER_DIR}/Npix={pixel}"
+        for order, pixel in zip(partitions.order, partitions.pixel, strict=True)
+    ]
+
+
+def validate_listed(folder: Folder, properties: HatsProperties, partitions: Partitions) -> None:
+    """Refuse a catalog on this machine that has files which its list of partitions does not name.
+
+    Elsewhere nobody can say what else is there without asking for every file.
+
+    Raises
+    ------
+    SchemaError
+        With the first of them.
+    """
+    if "://" in folder.uri:
+        return
+    listed = set(_name_files(folder, partitions))
+    ending = "" if properties.npix_suffix == "/" else properties.npix_suffix
+    for path in sorted(Path(folder.uri).rglob(f"Norder=*/Dir=*/Npix=*{ending}")):
+        name = path.relative_to(folder.uri).as_posix()
+        if name.removesuffix(ending) not in listed and _PATH.fullmatch(name):
+            msg = (
+                f"Catalog `{folder.uri}` has the file `{name}`, whose partition is not among the "
+                f"{len(partitions)} that `{PARTITION_FILE}` names."
+            )
+            raise SchemaError(msg)
 
 
 def find_index_files(folder: Folder, properties: HatsProperties) -> list[FolderFile]:
@@ -149,18 +180,27 @@ def _parse_table(text: str, place: str) -> list[tuple[int, int]]:
     names = [(name or "").strip() for name in rows.fieldnames or ()]
     for name in ("Norder", "Npix"):
         if name not in names:
-            msg = f"`{place}` has no column `{name}`; its columns are: {', '.join(names)}."
+            what = f"its columns are: {', '.join(names)}" if names else "it is empty"
+            msg = f"`{place}` has no column `{name}`; {what}."
             raise SchemaError(msg)
     rows.fieldnames = names
     pairs = []
-    for number, row in enumerate(rows, start=2):
-        try:
-            pairs.append((int(row["Norder"]), int(row["Npix"])))
-        except (TypeError, ValueError) as error:
-            shown = f"{row['Norder']!r}, {row['Npix']!r}"
-            msg = f"`{place}`, line {number}: order and pixel must be integers, got {shown}."
-            raise SchemaError(msg) from error
+    try:
+        for row in rows:
+            pairs.append(_parse_pixel(row, f"`{place}`, line {rows.line_num}"))
+    except csv.Error as error:
+        msg = f"`{place}` is no table of partitions: {error}."
+        raise SchemaError(msg) from error
     return pairs
+
+
+def _parse_pixel(row: Mapping[str, str | None], place: str) -> tuple[int, int]:
+    try:
+        return int(row["Norder"] or ""), int(row["Npix"] or "")
+    except ValueError as error:
+        shown = f"{row['Norder']!r}, {row['Npix']!r}"
+        msg = f"{place}: order and pixel must be integers, got {shown}."
+        raise SchemaError(msg) from error
 
 
 def _find_pixels(folder: Folder) -> list[tuple[int, int]]:

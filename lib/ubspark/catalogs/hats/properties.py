@@ -1,7 +1,9 @@
 """What a catalog says of itself: HATS of every version, HiPSCat, and collections."""
 
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ubspark.catalogs.hats.folder import Folder
@@ -140,11 +142,14 @@ class HatsProperties:
 
     def _read_number(self, key: str) -> float | None:
         text = self.entries.get(key)
-        try:
-            return None if text in (None, "", "None") else float(text)
-        except ValueError as error:
-            msg = f"`{self.place}`: `{key}` must be a number, got {text!r}."
-            raise SchemaError(msg) from error
+        if text in (None, "", "None"):
+            return None
+        with suppress(ValueError):
+            number = float(text)
+            if math.isfinite(number):
+                return number
+        msg = f"`{self.place}`: `{key}` must be a number, got {text!r}."
+        raise SchemaError(msg)
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ def find_index(properties: HatsProperties, stored: pa.Schema, *, place: str) -> 
         if name is None:
             continue
         if name not in stored.names:
-            # The standard's own default is written down also where the files lack it.
             if key == "hats_col_healpix":
+                _warn_of_index(name, place)
                 continue
             shown = ", ".join(stored.names[:30])
             msg = f"`{place}` says `{key}={name}`, but there is no such column. Columns: {shown}."
@@ -70,6 +70,16 @@ def find_index(properties: HatsProperties, stored: pa.Schema, *, place: str) -> 
     if not is_there and HEALPIX_29.name in stored.names:
         column, order, is_there = HEALPIX_29.name, 29, True
     return SpatialIndex(column if is_there else None, order, properties.ra, properties.dec)
+
+
+def _warn_of_index(name: str, place: str) -> None:
+    """Warn of a missing index column, but for the standard's default, which many just write."""
+    if name != HEALPIX_29.name:
+        msg = (
+            f"`{place}` says `hats_col_healpix={name}`, but there is no such column; the index of "
+            f"each row is computed from its position."
+        )
+        warnings.warn(msg, stacklevel=5)
 
 
 def find_roles(properties: HatsProperties, *, place: str) -> CatalogRoles:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -136,7 +137,7 @@ def _scan(
     by_arrow = any(needs_arrow(catalog.stored.field(name).type) for name in names)
     # Of very many files Spark itself finds out what is wrong.
     is_checked = by_arrow or len(files) <= MAX_FOOTERS
-    footers = catalog.read_footers(files).files if is_checked else ()
+    footers = _read_footers(catalog, files) if is_checked else ()
     source = ParquetSource(
         path=catalog.uri,
         format="hats",
@@ -151,6 +152,14 @@ def _scan(
     if not files:
         return spark.createDataFrame([], source.spark_schema)
     return source.to_dataframe(spark)
+
+
+def _read_footers(
+    catalog: HatsCatalog, files: tuple[FolderFile, ...]
+) -> tuple[pq.FileMetaData, ...]:
+    """Return the footers of some files; of all of them, their rows are compared with the stated."""
+    is_whole = len(files) == catalog.n_files
+    return (catalog.footers if is_whole else catalog.read_footers(files)).files
 
 
 def _skip_outside(rows: DataFrame, index: SpatialIndex, ranges: IntArray) -> DataFrame:

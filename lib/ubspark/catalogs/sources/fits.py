@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from astropy.io import fits
 
+from ubspark.catalogs.kept_types import keep_type
 from ubspark.catalogs.sources.base import Source, SourceColumn
 from ubspark.catalogs.sources.files import unpack, validate_content
 from ubspark.catalogs.sources.fits_ascii import plan_ascii_table
@@ -17,6 +18,7 @@ from ubspark.catalogs.sources.fits_layout import ColumnLayout, TableLayout
 from ubspark.catalogs.sources.frames import make_frame
 from ubspark.catalogs.sources.names import make_table_names
 from ubspark.catalogs.sources.pieces import PieceReader
+from ubspark.catalogs.sources.schema import UNSIGNED_64, tell_unsigned
 from ubspark.errors import ParameterError, SchemaError, SourceError, UbsparkError
 
 __all__ = ["FitsSource", "open_fits"]
@@ -106,6 +108,9 @@ def open_fits(
         n_rows=sum(table.layout.n_rows for table in tables),
         frame=frames.pop() if len(frames) == 1 else None,
         renamed={old: new for old, new in names.items() if old != new},
+        remarks=tell_unsigned(
+            names[column.name] for column in layout.columns if column.arrow_type == UNSIGNED_64
+        ),
         layouts=tuple(table.layout for table in tables),
     )
 
@@ -177,6 +182,7 @@ def _describe(column: ColumnLayout, name: str, header: fits.Header) -> SourceCol
         unit=_read_text(header, f"TUNIT{n}"),
         ucd=_read_text(header, f"TUCD{n}"),
         description=descriptions[0] if descriptions else None,
+        extra=keep_type(pa.uint64(), UNSIGNED_64) if column.arrow_type == UNSIGNED_64 else {},
     )
 
 

@@ -22,8 +22,11 @@ from ubspark.catalogs.sources.fits_text import decode_text
 from ubspark.catalogs.sources.schema import UNSIGNED_64
 from ubspark.errors import SchemaError, SourceError
 
-__all__ = ["BinaryColumn", "BinaryLayout", "plan_binary_table"]
+__all__ = ["ELEMENT_NULL", "BinaryColumn", "BinaryLayout", "plan_binary_table"]
 
+#: Keyword of our exports: what stands for null in arrays of differing lengths. TNULL is the
+#: standard's, but astropy reads no table where such arrays have one.
+ELEMENT_NULL = "UNULL"
 _TFORM = re.compile(r"\s*(\d*)([LXBIJKAEDCMPQ])(.*)")
 _DTYPES: dict[str, np.dtype[Any]] = {
     "L": np.dtype("u1"),
@@ -183,6 +186,8 @@ def _plan_column(header: Header, position: int, offset: int, name: str) -> Binar
         raise SchemaError(msg)
     scale, zero = read_scaling(header, position, column=title, name=name)
     null = header.get(f"TNULL{position}") if code in "BIJK" else None
+    if descriptor and null is None:
+        null = header.get(f"{ELEMENT_NULL}{position}")
     element = _element_type(code, scale, zero)
     shape, width = _read_shape(header.get(f"TDIM{position}"), code, repeat, match[3])
     arrow_type = element

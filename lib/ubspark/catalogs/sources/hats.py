@@ -13,7 +13,7 @@ from ubspark.catalogs.hats.stated import select_inherited
 from ubspark.catalogs.schema import TableColumn
 from ubspark.catalogs.sources.base import Source, SourceColumn
 from ubspark.catalogs.sources.names import make_table_names, make_table_type
-from ubspark.catalogs.sources.schema import UNSIGNED_64
+from ubspark.catalogs.sources.schema import tell_unsigned
 from ubspark.columns import HEALPIX_29
 from ubspark.errors import SchemaError
 
@@ -74,7 +74,7 @@ def open_hats_source(path: str) -> HatsSource:
         renamed={old: new for old, new in names.items() if old != new},
         roles=roles,
         properties={HATS_PROPERTY + key: value for key, value in inherited.items()},
-        remarks=tuple(_remark(catalog, names)),
+        remarks=_remark(catalog, names),
         catalog=catalog,
     )
 
@@ -84,17 +84,7 @@ def _describe(column: TableColumn, name: str, path: str) -> SourceColumn:
     return SourceColumn(name, kind, column.unit, column.ucd, column.description, column.extra)
 
 
-def _remark(catalog: HatsCatalog, names: dict[str, str]) -> list[str]:
+def _remark(catalog: HatsCatalog, names: dict[str, str]) -> tuple[str, ...]:
     """Say what becomes of types that a table cannot hold."""
-    unsigned = [
-        f"`{names[column.name]}`"
-        for column in catalog.schema.columns
-        if column.type == UNSIGNED_64 and pa.types.is_uint64(catalog.stored.field(column.name).type)
-    ]
-    if not unsigned:
-        return []
-    sentence = (
-        f"Unsigned 64-bit integers ({', '.join(unsigned)}) are DECIMAL(20,0) in the table; an "
-        f"export gives them back as they came."
-    )
-    return [sentence]
+    unsigned = (name for name in names if pa.types.is_uint64(catalog.stored.field(name).type))
+    return tell_unsigned(names[name] for name in unsigned)

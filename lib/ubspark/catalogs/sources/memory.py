@@ -18,7 +18,7 @@ from ubspark.catalogs.sources.names import validate_unique
 from ubspark.catalogs.sources.notes import Notes
 from ubspark.catalogs.sources.parquet import open_parquet
 from ubspark.catalogs.sources.to_arrow import to_arrow
-from ubspark.catalogs.sources.votable import parse_votable, read_table_notes
+from ubspark.catalogs.sources.votable import find_declared_type, parse_votable, read_table_notes
 from ubspark.errors import SourceError
 
 __all__ = ["MAX_MEMORY_BYTES", "MEMORY_FACTOR", "open_in_memory"]
@@ -71,7 +71,7 @@ def open_in_memory(
         copy, notes = _convert(file, data, format, scratch)
         copies.append(copy)
         all_notes.append(notes)
-    source = open_parquet(path, copies)
+    source = open_parquet(path, copies, names=files)
     declared = {(notes.frame, notes.epoch) for notes in all_notes}
     frame, epoch = declared.pop() if len(declared) == 1 else (None, None)
     originals = tuple(str(file) for file in files)
@@ -151,8 +151,11 @@ def _read_votable(file: Path, data: Path) -> tuple[Columns, Notes]:
         msg = f"`{file}` is a VOTable without columns."
         raise SourceError(msg)
     validate_unique(names, str(file))
-    arrays = [
-        (name, to_arrow(table.array[field.ID], column=name, path=str(file)))
-        for name, field in zip(names, table.fields, strict=True)
-    ]
+    arrays = []
+    for name, field in zip(names, table.fields, strict=True):
+        found = to_arrow(table.array[field.ID], column=name, path=str(file))
+        # Without elements to tell it, the values say nothing of their type.
+        declared = find_declared_type(field) or found.type
+        is_empty = found.null_count == len(found)
+        arrays.append((name, pa.nulls(len(found), declared) if is_empty else found.cast(declared)))
     return arrays, read_table_notes(document, table)

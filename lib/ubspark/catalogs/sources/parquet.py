@@ -13,12 +13,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema, from_arrow_type
 
+from ubspark.catalogs.kept_types import keep_type
+from ubspark.catalogs.layout import naming
 from ubspark.catalogs.sources.base import Source, SourceColumn
 from ubspark.catalogs.sources.files import validate_content
 from ubspark.catalogs.sources.names import make_table_names, make_table_type
 from ubspark.catalogs.sources.parquet_notes import read_notes
 from ubspark.catalogs.sources.pieces import PieceReader
-from ubspark.catalogs.sources.schema import merge_types, to_table_type
+from ubspark.catalogs.sources.schema import merge_types, tell_unsigned, to_table_type
 from ubspark.errors import SchemaError, SourceError
 
 __all__ = ["ParquetSource", "list_group_bytes", "needs_arrow", "open_parquet"]
@@ -92,7 +94,7 @@ class _RowGroupReader(PieceReader):
 
     def read(self, piece: int) -> Iterator[pa.RecordBatch]:
         for file, group in self.groups[piece]:
-            with _open_file(self.files[file]) as parquet:
+            with naming(self.files[file]), _open_file(self.files[file]) as parquet:
                 there = set(parquet.schema_arrow.names)
                 names = [self.stored[name] for name in self.schema.names]
                 wanted = [name for name in names if name in there]
@@ -137,7 +139,9 @@ class _Footer:
     group_bytes: tuple[int, ...]
 
 
-def open_parquet(path: str, files: Sequence[Path]) -> ParquetSource:
+def open_parquet(
+    path: str, files: Sequence[Path], *, names: Sequence[Path] | None = None
+) -> ParquetSource:
     """Open Parquet files by their footers; columns that a file lacks are null in its rows.
 
     Parameters
@@ -146,6 +150,8 @@ def open_parquet(path: str, files: Sequence[Path]) -> ParquetSource:
         As the user gave it.
     files
         The files.
+    names
+        How the user knows them, where they are copies.
 
     Raises
     ------
@@ -157,8 +163,8 @@ def open_parquet(path: str, files: Sequence[Path]) -> ParquetSource:
     with ThreadPoolExecutor(8) as pool:
         footers = list(pool.map(_read_footer, files))
     _warn_of_partitions(path, files)
-    arrow_types = _merge_schemas(files, [footer.schema for footer in footers])
-    names = make_table_names(list(arrow_types), path)
+    arrow_types = _merge_schemas(names or files, [footer.schema for footer in footers])
+    titles = make_table_names(list(arrow_types), path)
     stored = {
         name: to_table_type(arrow_type, column=name, path=path)
         for name, arrow_type in arrow_types.items()
@@ -169,14 +175,22 @@ def open_parquet(path: str, files: Sequence[Path]) -> ParquetSource:
         path=path,
         format="parquet",
         columns=tuple(
-            _describe(names[name], make_table_type(kind, path), notes.columns.get(name, {}))
+            _describe(
+                titles[name],
+                make_table_type(kind, path),
+                notes.columns.get(name, {}),
+                arrow_types[name],
+            )
             for name, kind in stored.items()
         ),
         files=tuple(str(file) for file in files),
         n_rows=sum(footer.n_rows for footer in footers),
+        remarks=tell_unsigned(
+            titles[name] for name, kind in arrow_types.items() if pa.types.is_uint64(kind)
+        ),
         frame=notes.frame,
         epoch=notes.epoch,
-        renamed={old: new for old, new in names.items() if old != new},
+        renamed={old: new for old, new in titles.items() if old != new},
         data_files=tuple(str(file) for file in files),
         stored=pa.schema(list(stored.items())),
         needs_arrow=any(needs_arrow(kind) for f in footers for kind in f.schema.types),
@@ -228,14 +242,18 @@ def _merge_schemas(files: Sequence[Path], schemas: Sequence[pa.Schema]) -> dict[
     return merged
 
 
-def _describe(name: str, arrow_type: pa.DataType, notes: dict[str, str]) -> SourceColumn:
-    """Return a column with the unit, UCD and description its file gives."""
+def _describe(
+    name: str, kind: pa.DataType, notes: dict[str, str], stored: pa.DataType
+) -> SourceColumn:
+    """Return a column with the unit, UCD and description its file gives, and its own type."""
     return SourceColumn(
         name,
-        arrow_type,
+        kind,
         unit=notes.get("unit"),
         ucd=notes.get("ucd"),
         description=notes.get("description"),
+        # Nulls alone say nothing of the values that later files may bring.
+        extra={} if pa.types.is_null(stored) else keep_type(stored, kind),
     )
 
 

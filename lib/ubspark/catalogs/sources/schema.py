@@ -1,10 +1,12 @@
 """The types a table can hold, made from the types of a source."""
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 from ubspark.errors import SchemaError
 
-__all__ = ["UNSIGNED_64", "merge_types", "to_table_type"]
+__all__ = ["UNSIGNED_64", "merge_types", "tell_unsigned", "to_table_type"]
 
 #: What Spark makes of unsigned 64-bit integers: no id is lost, but it is not a bigint.
 UNSIGNED_64 = pa.decimal128(20, 0)
@@ -85,6 +87,18 @@ def _convert_nested(arrow_type: pa.DataType, *, column: str, path: str) -> pa.Da
         fields = [(f.name, to_table_type(f.type, column=column, path=path)) for f in arrow_type]
         return pa.struct(fields)
     return None
+
+
+def tell_unsigned(names: Iterable[str]) -> tuple[str, ...]:
+    """Say what becomes of columns of unsigned 64-bit integers, if there are any."""
+    listed = ", ".join(f"`{name}`" for name in names)
+    if not listed:
+        return ()
+    sentence = (
+        f"Unsigned 64-bit integers ({listed}) are DECIMAL(20,0) in the table; an export to HATS or "
+        f"Parquet gives them back as they came."
+    )
+    return (sentence,)
 
 
 def merge_types(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:

@@ -4,14 +4,34 @@ import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pyarrow as pa
 from astropy.io import votable
-from astropy.io.votable.tree import TableElement, VOTableFile
+from astropy.io.votable.tree import Field, TableElement, VOTableFile
 
 from ubspark.catalogs.sources.frames import make_frame, read_epoch
 from ubspark.catalogs.sources.notes import Notes
 from ubspark.errors import SourceError
 
-__all__ = ["parse_votable", "read_table_notes", "read_votable_notes"]
+__all__ = ["find_declared_type", "parse_votable", "read_table_notes", "read_votable_notes"]
+
+_NUMBERS = {
+    "boolean": pa.bool_(),
+    "unsignedByte": pa.uint8(),
+    "short": pa.int16(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+}
+
+
+def find_declared_type(field: Field) -> pa.DataType | None:
+    """Return the Arrow type that a field states; None for text, complex numbers and matrices."""
+    number = _NUMBERS.get(field.datatype)
+    size = str(field.arraysize or "1")
+    if number is None or size == "1":
+        return number
+    return None if "x" in size else pa.list_(number)
 
 
 def parse_votable(source: Path | BinaryIO, name: str) -> tuple[VOTableFile, TableElement]:
