@@ -74,7 +74,8 @@ outputs:
 ```
 
 The report of the run lists for every column the share of objects without a value, the smallest and
-the largest one, and against `previous` its drift, with pictures of both.
+the largest one, and against `previous` its drift, with pictures of both: the population stability
+index over deciles of the earlier table, less what chance makes of it in few rows.
 
 Undefined values are null in the table. With `engine: light_curve` the package light-curve, where
 it is installed, computes what both have; names and units stay.
@@ -140,8 +141,10 @@ Where MLflow answers, `train` also logs the model there, with a signature (all f
 doubles; `label` and `p_{class}` come out), with the tables and versions it was trained on, and as
 a new version of the registered model `registered_name`, to which the alias moves. If MLflow is
 down, the folder is made all the same, and `ubspark sync` registers the model later. The
-folder stays the truth: the registry holds a copy of it, says where it is, and what the digest of
-its estimator must be. A replay registers nothing.
+folder stays the truth: the registry holds a copy of it, says where it is, and what its digest must
+be: the sha256 of `model.json`, which holds that of the estimator, the calibration, the classes and
+the columns. `classify` refuses a folder that was altered after its training, or lacks the manifest
+that says so. A replay registers nothing.
 
 ```python
 import mlflow
@@ -217,8 +220,15 @@ In Python, `load_registry(["my_features:FAINT"])` is the registry with the set b
 to `compute_features`. A set may read columns that are joined to the objects
 (`needs=("period",)`, then `inputs.columns["period"]`) and features of sets before it
 (`uses=("amplitude",)`, then `inputs.computed["amplitude"]`, one column per band). Its declarations
-are part of the registry's version. A kernel must treat each segment by itself, or the rows will
-depend on how objects were batched.
+are part of the registry's version, its code is not: after a change of the kernel alone run with
+`--force`. A kernel must treat each segment by itself, or the rows will depend on how objects were
+batched; what it is given cannot be written to. NaN is null in the table, also in whole numbers.
+
+A job names the set, where `PYTHONPATH` or the environment has the module:
+
+```yaml
+params: {bands: [g, r], own: ["my_features:FAINT"]}
+```
 """
 
 

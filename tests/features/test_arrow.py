@@ -9,9 +9,11 @@ from ubspark.features.arrow import (
     CurveColumns,
     look_up,
     split_by_epochs,
+    to_arrays,
     to_floats,
     to_light_curves,
 )
+from ubspark.features.compute import FeatureTable
 
 COLUMNS = CurveColumns("t", "y", "dy", "band")
 BANDS = ("g", "r")
@@ -25,6 +27,14 @@ def make_rows() -> pa.Table:
         "band": [["g", "r"], [], [], ["z"], ["r", None, "g"]],
     }
     return pa.table({"id": [11, 12, 13, 14, 15], **lists})
+
+
+def test_whole_numbers_are_rounded_and_null_where_they_do_not_fit() -> None:
+    values = np.array([1.7, -2.2, np.nan, np.inf, 1e12, -(2.0**31), 2.0**31])
+    found = FeatureTable({"a": values, "b": values}, np.zeros((7, 1), int), np.zeros(7, np.int16))
+    whole, single = to_arrays(found, ["int32", "float32"])
+    assert whole.to_pylist() == [2, -2, None, None, None, -(2**31), None]
+    assert single.null_count == 1
 
 
 def test_lists_become_runs_of_epochs() -> None:

@@ -1,6 +1,7 @@
 """A model as a folder: what comes back is what was saved, and it knows which table fits."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from ubspark.errors import InputMissingError, SchemaError
-from ubspark.features.model import ClassifierModel, ModelCard, load_model, save_model
+from ubspark.features.model import (
+    ClassifierModel,
+    ModelCard,
+    load_card,
+    load_model,
+    save_model,
+)
 from ubspark.features.training import Training, make_estimator, train
 
 UNITS = {"mean": "mag", "share": None}
@@ -103,6 +110,27 @@ def test_a_changed_file_is_refused(model: ClassifierModel, tmp_path: Path) -> No
     with (tmp_path / "estimator.joblib").open("ab") as file:
         file.write(b"x")
     with pytest.raises(SchemaError, match="is not the one that the model was saved with"):
+        load_model(tmp_path)
+
+
+def test_the_digest_is_that_of_the_whole_model(model: ClassifierModel, tmp_path: Path) -> None:
+    """Two models with one estimator and other calibrations, classes or origins are two."""
+    digest = save_model(model, tmp_path / "a", facts={})
+    assert save_model(model, tmp_path / "b", facts={}) == digest
+    weaker = replace(model, calibration=replace(model.calibration, inverse_temperature=0.5))
+    assert save_model(weaker, tmp_path / "c", facts={}) != digest
+    estimators = {(tmp_path / name / "estimator.joblib").read_bytes() for name in "abc"}
+    assert len(estimators) == 1
+    assert load_card(tmp_path / "a") == (model.card, digest)
+    card = tmp_path / "a" / "model.json"
+    card.write_text(card.read_text().replace("pulsating", "eruptive"))
+    assert load_model(tmp_path / "a").digest != digest
+
+
+def test_a_damaged_account_is_refused(model: ClassifierModel, tmp_path: Path) -> None:
+    save_model(model, tmp_path, facts={})
+    (tmp_path / "model.json").write_text('{"columns": [')
+    with pytest.raises(SchemaError, match=r"model\.json` is damaged"):
         load_model(tmp_path)
 
 

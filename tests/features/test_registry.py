@@ -155,6 +155,19 @@ SETS = [RANGE]
         assert load_registry([name]).sets[-1].name == "range"
 
 
+@pytest.mark.parametrize("change", ["needs", "scope", "unit", "definition", "type"])
+def test_every_declaration_is_part_of_the_version(change: str) -> None:
+    feature = SHARE_ABOVE.features[0]
+    other = {
+        "needs": replace(SHARE_ABOVE, needs=("period",)),
+        "scope": replace(SHARE_ABOVE, scope="object"),
+        "unit": replace(SHARE_ABOVE, features=(replace(feature, unit="d"),)),
+        "definition": replace(SHARE_ABOVE, features=(replace(feature, definition="Else"),)),
+        "type": replace(SHARE_ABOVE, features=(replace(feature, type="float64"),)),
+    }[change]
+    assert Registry((other,)).version != Registry((SHARE_ABOVE,)).version
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -16,7 +16,15 @@ from ubspark.errors import ParameterError
 from ubspark.features import DEFAULT_FEATURES, compute_features
 from ubspark.features.calibration import fit_calibration
 from ubspark.features.evaluation import compute_reliability, compute_wilson, evaluate
-from ubspark.features.training import OTHER, Training, decide, merge_rare, train
+from ubspark.features.training import (
+    OTHER,
+    Training,
+    _calibrate_by_fold,
+    decide,
+    make_estimator,
+    merge_rare,
+    train,
+)
 from ubspark.timeseries import LightCurves
 
 FloatArray = NDArray[np.float64]
@@ -62,6 +70,64 @@ def test_the_noise_column_has_no_importance(training: Training) -> None:
     first, second, noise = training.importance
     assert min(first, second) > 0.1
     assert abs(noise) < 0.02
+
+
+def test_a_fold_is_calibrated_without_its_own_labels(blobs: Blobs) -> None:
+    """Other labels of its own rows change nothing in a fold."""
+    rng = np.random.default_rng(6)
+    scores, codes = rng.dirichlet([2.0, 1.0, 1.0], 300), rng.integers(0, 3, 300)
+    folds = np.arange(300) % 5
+    others = np.where(folds == 2, (codes + 1) % 3, codes)
+    first, second = (_calibrate_by_fold(scores, labels, folds) for labels in (codes, others))
+    np.testing.assert_array_equal(first[folds == 2], second[folds == 2])
+    assert not np.array_equal(first[folds != 2], second[folds != 2])
+
+
+class CountSpy(LogisticRegression):  # type: ignore[misc]  # has no stubs
+    """A classifier that knows how many rows it was fitted on."""
+
+    def fit(self, x: FloatArray, y: NDArray[np.int64]) -> "CountSpy":
+        super().fit(x, y)
+        self.n_rows_ = len(x)
+        return self
+
+
+def test_the_model_that_is_kept_has_seen_all_rows(blobs: Blobs) -> None:
+    found = train(*blobs, estimator=CountSpy(), n_shuffles=0)
+    assert found.estimator.n_rows_ == len(blobs[0])
+
+
+def test_importance_is_that_for_rows_not_seen() -> None:
+    """Noise known by heart helps with no other row; and each fold counts once."""
+    rng = np.random.default_rng(9)
+    labels = np.repeat(["x", "y"], 100)
+    truth = np.where(labels == "y", 2.5, 0.0) + rng.normal(size=200)
+    features = np.stack([truth, *rng.normal(size=(6, 200))], axis=1)
+    estimator = ExtraTreesClassifier(100, random_state=1)
+    found = train(features, labels, np.arange(200), estimator=estimator, n_shuffles=2)
+    assert 0.2 < found.importance[0] < 0.5
+    assert np.abs(found.importance[1:]).max() < 0.06
+
+
+def test_rare_classes_weigh_as_much_by_default() -> None:
+    """One in twelve, and hardly told apart: without weights nothing would be called rare."""
+    rng = np.random.default_rng(12)
+    labels = np.repeat(["rare", "usual"], [50, 550])
+    features = rng.normal(size=(600, 2)) + np.where(labels == "rare", 0.7, 0.0)[:, None]
+    estimator = make_estimator(1)
+    assert estimator.get_params()["class_weight"] == "balanced"
+    raw = estimator.fit(features, (labels == "usual").astype(int)).predict(features)
+    assert np.mean(raw[labels == "rare"] == 0) > 0.9
+
+
+@pytest.mark.parametrize("value", [np.nan, -1.0, 7.0, 0.0])
+def test_scores_that_are_no_probabilities_are_refused(blobs: Blobs, value: float) -> None:
+    class Broken(LogisticRegression):  # type: ignore[misc]  # has no stubs
+        def predict_proba(self, x: FloatArray) -> FloatArray:
+            return np.full((len(x), 3), value)
+
+    with pytest.raises(ValueError, match="no probabilities"):
+        train(*blobs, estimator=Broken(), n_shuffles=0)
 
 
 def test_shuffled_labels_give_chance(blobs: Blobs) -> None:
@@ -172,7 +238,10 @@ def test_rare_classes_become_other() -> None:
     ("labels", "message"),
     [
         (["a"] * 20, "at least two classes, got a"),
-        (["a"] * 17 + ["b"] * 3, "Class `b` has 3 objects, fewer than the 5 folds"),
+        (
+            ["a"] * 17 + ["b"] * 3,
+            "Class `b` has 3 objects, or groups of them, fewer than the 5",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused(labels: list[str], message: str) -> None:

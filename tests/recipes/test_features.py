@@ -259,7 +259,7 @@ def test_drift_is_told_between_versions(tables: Home, spark: SparkSession) -> No
     shifted = read(tables, "before")
     for name in ("g_mean", "r_mean"):
         k = shifted.column_names.index(name)
-        fainter = pa.array(shifted[name].to_numpy() * 4.0, from_pandas=True)
+        fainter = pa.array(shifted[name].to_numpy() + 3.0, from_pandas=True)
         shifted = shifted.set_column(k, name, fainter)
     shifted = shifted.sort_by("_healpix_29")
     save(spark, tables, "shifted", shifted, {"id": "objectId"}, {})

@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.delta import read_history
+from ubspark.errors import ParameterError
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.run_job import RunOutcome, run_job
@@ -54,9 +55,10 @@ def save(
 def run(home: Home, spark: SparkSession, output: str, *, cells: int = 2, **more: Any) -> RunOutcome:
     inputs = {"lightcurves": {"table": "curves"}, "periods": {"table": "periods"}}
     previous = more.pop("previous", None)
+    previous = {"table": previous} if isinstance(previous, str) else previous
     content = {
         "job": "features",
-        "inputs": inputs | ({"previous": {"table": previous}} if previous else {}),
+        "inputs": inputs | ({"previous": previous} if previous else {}),
         "params": {"bands": ["V"], "is_magnitude": True, "sets": ["moments", "harmonics"], **more},
         "outputs": {"features": {"table": output}},
         "resources": {"cells": cells},
@@ -96,3 +98,27 @@ def test_a_changed_table_of_periods_touches_too(grown: Home, spark: SparkSession
     whole = run(grown, spark, "whole_periods")
     assert again.outputs["features"]["digest"] == whole.outputs["features"]["digest"]
     assert 1 <= again.record.metrics["objects_computed"] <= N // 2
+
+
+def test_a_column_that_means_something_else_now_touches_all(
+    grown: Home, spark: SparkSession
+) -> None:
+    """The same files, of which another column holds the errors."""
+    place = Path(grown.warehouse) / "curves"
+    run(grown, spark, "of_errors")
+    spark.sql(f"ALTER TABLE delta.`{place}` SET TBLPROPERTIES ('ubspark.role.flux_error' = 'mag')")
+    again = run(grown, spark, "of_others", previous="of_errors")
+    whole = run(grown, spark, "whole_of_others")
+    assert again.outputs["features"]["digest"] == whole.outputs["features"]["digest"]
+    assert again.record.metrics["objects_kept"] == 0
+    assert again.outputs["features"]["digest"] != open_digest(grown, "of_errors")
+
+
+def open_digest(home: Home, name: str) -> str:
+    record = read_history(str(Path(home.warehouse) / name))[0].record or {}
+    return str(record["digest"])
+
+
+def test_a_part_of_a_table_is_not_taken_from(grown: Home, spark: SparkSession) -> None:
+    with pytest.raises(ParameterError, match="takes no `where`"):
+        run(grown, spark, "refused", previous={"table": "before", "where": "V_mean > 0"})

@@ -16,8 +16,10 @@ from pyspark.sql import SparkSession
 from ubspark.catalogs.delta import open_table, read_history
 from ubspark.errors import InputMissingError, ParameterError, SchemaError, TransientError
 from ubspark.features.model import load_model
+from ubspark.lineage.audit import audit
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
+from ubspark.runtime.places import open_ledger
 from ubspark.runtime.run_job import plan_job, run_job
 from ubspark.runtime.sync import sync_spool
 from ubspark.sky.healpix import compute_healpix_29
@@ -33,6 +35,11 @@ def make_estimator() -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(max_iter=20, class_weight="balanced", random_state=1)
+
+
+def fail() -> Any:
+    """Fail as a user's code does."""
+    return {}["trees"]
 
 
 def make_strict() -> Any:
@@ -263,12 +270,60 @@ def test_another_model_in_its_place_is_refused(home: Home) -> None:
         plan_job(configure_classify(home, "refused", model_sha256="0" * 64), home=home)
 
 
+def test_a_model_that_was_altered_is_refused(home: Home, tmp_path: Path) -> None:
+    """Its calibration and classes are in no pickle; its training sealed them all the same."""
+    folder = shutil.copytree(home.path / "model", tmp_path / "model")
+    card = folder / "model.json"
+    card.write_text(card.read_text().replace('"sine"', '"wave"'))
+    with pytest.raises(SchemaError, match="was altered after its training"):
+        plan_job(configure_classify(home, "refused", model=str(folder)), home=home)
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        ("ubspark-manifest.json", "has no `ubspark-manifest.json`"),
+        ("estimator.joblib", "`estimator.joblib` in .* is lost"),
+    ],
+)
+def test_a_model_that_is_not_whole_is_refused(
+    home: Home, tmp_path: Path, lost: str, message: str
+) -> None:
+    folder = shutil.copytree(home.path / "model", tmp_path / "model")
+    (folder / lost).unlink()
+    with pytest.raises(SchemaError, match=message):
+        plan_job(configure_classify(home, "refused", model=str(folder)), home=home)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"columns": [1]}'])
+def test_an_account_that_is_none_is_refused(home: Home, tmp_path: Path, text: str) -> None:
+    folder = shutil.copytree(home.path / "model", tmp_path / "model")
+    (folder / "model.json").write_text(text)
+    with pytest.raises(SchemaError, match="is damaged"):
+        plan_job(configure_classify(home, "refused", model=str(folder)), home=home)
+
+
+def test_scores_whose_model_is_gone_are_an_open_end(home: Home, spark: SparkSession) -> None:
+    run_job(configure_classify(home), home=home, spark=spark)
+    scores = f"{Path(home.warehouse) / 'scores'}@v0"
+    assert scores not in audit(open_ledger(home)).open_ends
+    aside = shutil.move(home.path / "model", home.path.parent / "aside")
+    try:
+        found = audit(open_ledger(home)).open_ends
+    finally:
+        shutil.move(aside, home.path / "model")
+    assert "is in no place known here" in found[scores]
+
+
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
         ({"label": "klass"}, SchemaError, "Did you mean `class`"),
         ({"estimator": "nowhere:f"}, ParameterError, "must be `module:function`"),
         ({"estimator": "builtins:dict"}, ParameterError, "must return a classifier"),
+        ({"estimator": "chain_estimator:fail"}, ParameterError, "failed with KeyError: 'trees'"),
+        ({"columns": ["ra", "V_magMean"]}, ParameterError, r"must name numbers of .* Got ra\."),
+        ({"columns": ["_healpix_29"]}, ParameterError, "must name numbers"),
         ({"exclude": ["V_magMeen"]}, SchemaError, "Did you mean `V_magMean`"),
     ],
 )
@@ -312,10 +367,90 @@ def test_classes_of_one_column_are_refused_before_training(home: Home, spark: Sp
         run_job(config, home=home, spark=spark)
 
 
+def test_the_label_is_not_learnt_from(home: Home, spark: SparkSession) -> None:
+    """A column that is carried along is no feature, the label's own least of all."""
+    rng = np.random.default_rng(3)
+    curves = open_table(str(Path(home.warehouse) / "curves")).to_dataset().to_table()
+    kind = pa.array(rng.integers(0, 2, curves.num_rows))
+    roles = {**ROLES, "flux_error": "magErr"}
+    save(spark, home, "marked", curves.append_column("kind", kind).to_pydict(), roles)
+    features = {
+        "job": "features",
+        "inputs": {"lightcurves": {"table": "marked", "columns": ["kind"]}},
+        "params": {"bands": ["V"], "is_magnitude": True, "sets": ["moments"]},
+        "outputs": {"features": {"table": "carrying"}},
+    }
+    run_job(parse_job(features), home=home, spark=spark)
+    config = configure_train(home, "chance", label="kind")
+    for name, table in (("features", "carrying"), ("labels", "marked")):
+        config.inputs[name] = config.inputs[name].model_copy(update={"table": table})
+    found = run_job(config, home=home, spark=spark).record.metrics
+    assert found["balanced_accuracy_low"] < 0.5 < found["balanced_accuracy_high"]
+    assert "kind" not in load_model(home.path / "chance").card.columns
+    config.params["columns"] = ["kind"]
+    with pytest.raises(ParameterError, match="labels are not trained on"):
+        plan_job(config, home=home)
+
+
+def test_labels_may_repeat_and_have_wider_ids(home: Home, spark: SparkSession) -> None:
+    """Rows of labels are no objects, and ids of nobody's here may be any number."""
+    ids = read_features(home)["objectId"].to_pylist()
+    rows = {
+        "objectId": [*ids, *ids[:10], 9_000_215_153, None],
+        "class": [
+            *(str(i % 2) for i in range(len(ids))),
+            *(str(i % 2) for i in range(10)),
+            "0",
+            "1",
+        ],
+    }
+    place = Path(home.warehouse) / "repeated"
+    frame = spark.createDataFrame(
+        list(zip(*rows.values(), strict=True)), "objectId long, class string"
+    )
+    frame.write.format("delta").save(str(place))
+    spark.sql(f"ALTER TABLE delta.`{place}` SET TBLPROPERTIES ('ubspark.role.id' = 'objectId')")
+    config = configure_train(home, "repeated")
+    config.inputs["labels"] = config.inputs["labels"].model_copy(update={"table": "repeated"})
+    made = run_job(config, home=home, spark=spark).record
+    assert made.metrics["labelled_objects"] == len(ids)
+    report = (made.folder / "report.html").read_text()
+    assert "1 labelled objects are not in the feature table" in report
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"registered_name": "v1.2"}, "registered_name"),
+        ({"alias": "latest"}, "neither `latest`"),
+        ({"alias": "v1"}, "neither `latest`"),
+        ({"seed": -1}, "seed"),
+        ({"columns": []}, "must name numbers"),
+        ({"columns": ["V_magMean", "V_magMean"]}, "each once"),
+        ({"least": 100_000}, "would be one"),
+    ],
+)
+def test_parameters_that_nobody_could_use_later_are_refused(
+    home: Home, spark: SparkSession, params: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message):
+        run_job(configure_train(home, "refused", **params), home=home, spark=spark)
+
+
 def test_too_few_objects_are_said(home: Home, spark: SparkSession) -> None:
     config = configure_train(home, "few", folds=40)
-    with pytest.raises(ParameterError, match="has 25 objects, fewer than the 40 folds"):
+    with pytest.raises(ParameterError, match="has 25 objects, or groups of them, fewer than"):
         run_job(config, home=home, spark=spark)
+
+
+def test_columns_that_say_nothing_are_not_called_important(home: Home, spark: SparkSession) -> None:
+    config = configure_train(home, "one", columns=["V_n_epochs"])
+    made = run_job(config, home=home, spark=spark).record
+    report = (made.folder / "report.html").read_text()
+    card = json.loads((home.path / "one" / "model.json").read_text())
+    counts = card["facts"]["importance"]["V_n_epochs"] > 0
+    assert ("The columns that count most" in report) == counts
+    assert ("No column counts alone" in report) == (not counts)
 
 
 def open_registry(home: Home) -> MlflowClient:
@@ -370,13 +505,22 @@ def test_mlflow_scores_as_classify_does(
     assert record["spec"]["params"]["model_sha256"] == load_model(home.path / "model").digest
 
 
-def test_a_registered_model_survives_its_folder(home: Home) -> None:
+@pytest.mark.parametrize("harm", ["moved", "estimator lost", "copy damaged too"])
+def test_a_registered_model_survives_its_folder(home: Home, harm: str) -> None:
     """The registry's copy is used, and is the same model."""
     place, aside = home.path / "model", home.path / "aside"
     shutil.move(place, aside)
+    if harm != "moved":
+        shutil.copytree(aside, place)
+        (place / "estimator.joblib").unlink()
+    if harm == "copy damaged too":
+        copy = home.path / "models" / load_model(aside).digest
+        shutil.copytree(place, copy, dirs_exist_ok=True)
+        (copy / "estimator.joblib").write_bytes(b"x")
     try:
         job, _ = plan_job(configure_classify(home, "copy", model="models:/model/1"), home=home)
     finally:
+        shutil.rmtree(place, ignore_errors=True)
         shutil.move(aside, place)
     folder = Path(job.spec.params["model"])
     assert folder != place

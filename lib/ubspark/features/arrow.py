@@ -100,17 +100,32 @@ def look_up(ids: pa.ChunkedArray, keys: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def to_arrays(found: FeatureTable, types: Sequence[str]) -> list[pa.Array]:
-    """Return the feature columns by their Arrow types; NaN becomes null."""
+    """Return the feature columns by their Arrow types; NaN becomes null.
+
+    What is too large for single precision is infinite there; whole numbers are rounded, and null
+    where they do not fit.
+    """
     columns = zip(found.values.values(), types, strict=True)
-    # What is too large for single precision is infinite there.
     with np.errstate(over="ignore"):
-        return [pa.array(v.astype(kind, copy=False), from_pandas=True) for v, kind in columns]
+        return [
+            _to_integers(v, kind)
+            if kind.startswith("int")
+            else pa.array(v.astype(kind, copy=False), from_pandas=True)
+            for v, kind in columns
+        ]
 
 
 def to_floats(values: pa.Array) -> FloatArray:
     """Return numbers as float64 that may be written to, null as NaN."""
     found = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return np.require(found, np.float64, ["C", "W"])
+
+
+def _to_integers(values: FloatArray, kind: str) -> pa.Array:
+    limits = np.iinfo(kind)
+    rounded = np.rint(values)
+    fits = (rounded >= limits.min) & (rounded <= limits.max)
+    return pa.array(np.where(fits, rounded, 0).astype(kind), mask=~fits)
 
 
 def _combine(values: pa.ChunkedArray) -> pa.Array:

@@ -81,7 +81,8 @@ def compute_set(part: FeatureSet, inputs: FeatureInputs) -> list[FloatArray]:
     """Run one kernel, apply the smallest counts, and return its columns by place, then feature."""
     n, n_bands = inputs.curves.n_objects, len(inputs.curves.bands)
     n_places = {"band": n_bands, "pair": max(n_bands - 1, 0), "object": 1}[part.scope]
-    found = np.asarray(part.kernel(inputs), dtype=np.float64)
+    # A copy: a kernel may return what belongs to another set.
+    found = np.array(part.kernel(inputs), dtype=np.float64)
     expected = (n * n_places, len(part.features))
     if found.shape != expected:
         msg = f"The kernel of `{part.name}` must return the shape {expected}, got {found.shape}."

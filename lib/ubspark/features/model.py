@@ -76,7 +76,8 @@ class ClassifierModel:
     priors
         Share of each class in the training rows, shape (k,).
     digest
-        sha256 of the estimator's file; empty before it is saved.
+        sha256 of ``model.json``, which holds that of the estimator's file; empty before the model
+        is saved.
     """
 
     card: ModelCard
@@ -163,15 +164,17 @@ def save_model(model: ClassifierModel, folder: Path, *, facts: Mapping[str, Any]
     Returns
     -------
     str
-        sha256 of the estimator's file.
+        sha256 of ``model.json``: with the digest of the estimator in it, that of the whole model.
     """
     joblib, sklearn = _import_sklearn()
     folder.mkdir(parents=True, exist_ok=True)
     joblib.dump(model.estimator, folder / _ESTIMATOR)
-    digest = _compute_digest(folder / _ESTIMATOR)
     content = {
         **asdict(model.card),
-        "estimator": {"sha256": digest, "type": type(model.estimator).__name__},
+        "estimator": {
+            "sha256": _compute_digest(folder / _ESTIMATOR),
+            "type": type(model.estimator).__name__,
+        },
         "calibration": {
             "inverse_temperature": model.calibration.inverse_temperature,
             "offsets": model.calibration.offsets.tolist(),
@@ -182,7 +185,7 @@ def save_model(model: ClassifierModel, folder: Path, *, facts: Mapping[str, Any]
     }
     text = json.dumps(content, indent=1, sort_keys=True)
     (folder / _CARD).write_text(text + "\n", encoding="utf-8")
-    return digest
+    return _compute_digest(folder / _CARD)
 
 
 def load_model(folder: Path) -> ClassifierModel:
@@ -195,10 +198,10 @@ def load_model(folder: Path) -> ClassifierModel:
     InputMissingError
         If there is none.
     SchemaError
-        If its file is not the one that it was saved with, or it was made with another
-        scikit-learn.
+        If it is damaged, its estimator is not the one that it was saved with, or it was made with
+        another scikit-learn.
     """
-    content = _read_card(folder)
+    content, digest = _read_card(folder)
     joblib, sklearn = _import_sklearn()
     made_with = content["made_with"]["scikit-learn"]
     if made_with.split(".")[:2] != sklearn.__version__.split(".")[:2]:
@@ -207,37 +210,56 @@ def load_model(folder: Path) -> ClassifierModel:
             f"{sklearn.__version__}, which may read it wrongly. Train it again."
         )
         raise SchemaError(msg)
-    if _compute_digest(folder / _ESTIMATOR) != content["estimator"]["sha256"]:
-        msg = f"The file `{_ESTIMATOR}` in `{folder}` is not the one that the model was saved with."
-        raise SchemaError(msg)
+    _validate_estimator(content, folder)
     stated = content["calibration"]
     return ClassifierModel(
         _to_card(content),
         joblib.load(folder / _ESTIMATOR),
         Calibration(stated["inverse_temperature"], np.array(stated["offsets"])),
         np.array(content["priors"]),
-        content["estimator"]["sha256"],
+        digest,
     )
 
 
 def load_card(folder: Path) -> tuple[ModelCard, str]:
-    """Read what a model says of itself, and the sha256 of its estimator; no pickle is opened.
+    """Read what a model says of itself, and its digest; no pickle is opened.
 
     Raises
     ------
     InputMissingError
         If there is no model.
+    SchemaError
+        If it is damaged.
     """
-    content = _read_card(folder)
-    return _to_card(content), str(content["estimator"]["sha256"])
+    content, digest = _read_card(folder)
+    _validate_estimator(content, folder)
+    return _to_card(content), digest
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
+def _read_card(folder: Path) -> tuple[dict[str, Any], str]:
     if not (folder / _CARD).is_file():
         msg = f"There is no model in `{folder}`."
         raise InputMissingError(msg)
-    content: dict[str, Any] = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-    return content
+    text = (folder / _CARD).read_bytes()
+    try:
+        content: dict[str, Any] = json.loads(text)
+        _to_card(content)
+        known = [content["estimator"]["sha256"], content["made_with"]["scikit-learn"]]
+        known += [content["calibration"]["inverse_temperature"], content["calibration"]["offsets"]]
+        known.append(content["priors"])
+    except (ValueError, LookupError, TypeError) as error:
+        msg = f"`{folder / _CARD}` is damaged; it cannot be read as the account of a model."
+        raise SchemaError(msg) from error
+    return content, hashlib.sha256(text).hexdigest()
+
+
+def _validate_estimator(content: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a model whose estimator is lost or is another one."""
+    path = folder / _ESTIMATOR
+    if not path.is_file() or _compute_digest(path) != content["estimator"]["sha256"]:
+        what = "is not the one that the model was saved with" if path.is_file() else "is lost"
+        msg = f"The file `{_ESTIMATOR}` in `{folder}` {what}."
+        raise SchemaError(msg)
 
 
 def _to_card(content: Mapping[str, Any]) -> ModelCard:

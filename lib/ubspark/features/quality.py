@@ -10,37 +10,56 @@ from numpy.typing import NDArray
 from ubspark.features.compiled import compiled
 from ubspark.features.segments import FloatArray
 
-__all__ = ["ColumnQuality", "FeatureQuality", "compute_drift"]
+__all__ = ["ColumnQuality", "FeatureQuality", "compute_drift", "find_edges"]
 
 K = TypeVar("K")
 
-#: Octaves of the histogram of each column, beyond which values count with the last: 1e-12 to
-#: 1e12, of either sign, and zero between; alike for all tables.
-_OCTAVES = 40
+#: Bins of about equal numbers between the smallest and the largest value; one more on each side.
+_N_BINS = 10
+#: Values are outside only by more than this share: types of columns round.
+_ROUNDING = 1e-6
+#: Of a drift that chance makes on average, what it hardly ever exceeds.
+_RARE = 2.0
 #: A share below this counts as this, so that an empty bin does not make the drift infinite.
 _LEAST_SHARE = 1e-4
 
 
-@compiled("Tuple((int64, float64, float64))(float64[::1], int64[::1], int64[::1])")
+@compiled("Tuple((int64, float64, float64))(float64[::1], float64[::1], int64[::1])")
 def _count(
-    values: FloatArray, bits: NDArray[np.int64], counts: NDArray[np.int64]
+    values: FloatArray, edges: FloatArray, counts: NDArray[np.int64]
 ) -> tuple[int, float, float]:
-    """Count values by octave, from zero outwards by sign; return what is undefined, low, high."""
+    """Count values between edges, where there are any; return what is undefined, low, high."""
     n_undefined, low, high = 0, np.inf, -np.inf
-    for i in range(len(values)):
-        value = values[i]
-        # The octave of a number is the exponent that its bits hold; subnormals are in the last.
-        exponent = (bits[i] >> 52) & 0x7FF
-        if exponent == 0x7FF:
+    for value in values:
+        if value != value:
             n_undefined += 1
             continue
         low, high = min(low, value), max(high, value)
-        place = 0
-        if value != 0.0:
-            octave = min(max(exponent - 1022, -_OCTAVES), _OCTAVES) + _OCTAVES + 1
-            place = octave if value > 0.0 else -octave
-        counts[2 * _OCTAVES + 1 + place] += 1
+        if len(edges):
+            place = 0
+            while place < len(edges) and value > edges[place]:
+                place += 1
+            counts[place] += 1
     return n_undefined, low, high
+
+
+def find_edges(values: FloatArray) -> FloatArray:
+    """Return edges between which a sample of values lies in about equal numbers.
+
+    Each edge is midway between two values, so that none lies on it; the first and the last lie
+    around all of them. Empty where no value is finite.
+    """
+    known = np.sort(values[np.isfinite(values)])
+    if known.size == 0:
+        return np.zeros(0)
+    different = np.unique(known)
+    wanted = known[np.arange(1, _N_BINS) * known.size // _N_BINS]
+    places = np.unique(np.searchsorted(different, wanted))
+    places = places[places > 0]
+    inner = (different[places - 1] + different[places]) / 2
+    low, high = known[0], known[-1]
+    slack = _ROUNDING * np.maximum(np.abs([low, high]), np.finfo(np.float32).tiny)
+    return np.concatenate([[low - slack[0]], inner, [high + slack[1]]])
 
 
 @dataclass
@@ -53,21 +72,27 @@ class ColumnQuality:
         Rows, and rows without a value.
     low, high
         Smallest and largest value; inf and -inf where there is none.
+    edges
+        Of the bins in which values are counted, shape (k,); empty to count in none.
     counts
-        Values per octave, of either sign; zero in the middle.
+        Values per bin, those below all edges first, shape (k + 1,).
     """
 
     n: int = 0
     n_undefined: int = 0
     low: float = np.inf
     high: float = -np.inf
-    counts: NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(4 * _OCTAVES + 3, dtype=np.int64)
-    )
+    edges: FloatArray = field(default_factory=lambda: np.zeros(0))
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        """Begin to count, unless counts are given."""
+        if len(self.counts) == 0:
+            self.counts = np.zeros(len(self.edges) + 1, dtype=np.int64)
 
     def add(self, values: FloatArray) -> None:
         """Count some values."""
-        n_undefined, low, high = _count(values, values.view(np.int64), self.counts)
+        n_undefined, low, high = _count(values, self.edges, self.counts)
         self.n += len(values)
         self.n_undefined += n_undefined
         self.low, self.high = min(self.low, low), max(self.high, high)
@@ -89,6 +114,8 @@ class FeatureQuality:
     ----------
     columns
         By column name.
+    edges
+        Of the bins of a column, by its name, where its values are to be compared with others.
     status
         Rows by value of the status.
     joined
@@ -98,6 +125,7 @@ class FeatureQuality:
     """
 
     columns: dict[str, ColumnQuality] = field(default_factory=dict)
+    edges: Mapping[str, FloatArray] = field(default_factory=dict)
     status: dict[int, int] = field(default_factory=dict)
     joined: dict[str, int] = field(default_factory=dict)
     n_rows: int = 0
@@ -108,7 +136,7 @@ class FeatureQuality:
         self.n_rows += len(status)
         for name, column in values.items():
             if name not in self.columns:
-                self.columns[name] = ColumnQuality()
+                self.columns[name] = ColumnQuality(edges=self.edges.get(name, np.zeros(0)))
             self.columns[name].add(column)
         for value, n in zip(*np.unique(status, return_counts=True), strict=True):
             self.status[int(value)] = self.status.get(int(value), 0) + int(n)
@@ -118,7 +146,7 @@ class FeatureQuality:
         self.n_rows += other.n_rows
         self.n_kept += other.n_kept
         for name, column in other.columns.items():
-            self.columns.setdefault(name, ColumnQuality())
+            self.columns.setdefault(name, ColumnQuality(edges=column.edges))
             self.columns[name] += column
         _add_counts(self.status, other.status)
         _add_counts(self.joined, other.joined)
@@ -136,11 +164,21 @@ def compute_drift(before: FeatureQuality, after: FeatureQuality) -> dict[str, fl
     Returns
     -------
     dict
-        Population stability index over octaves of the values, undefined values as one more bin:
-        the sum of (q - p) ln(q / p). Below 0.1 is usually called stable, above 0.25 changed.
-        NaN where either table has no rows.
+        Population stability index over bins of about equal numbers of the earlier table,
+        undefined values as one more: the sum of (q - p) ln(q / p), less what few rows make of it
+        by chance. Below 0.1 is usually called stable, above 0.25 changed. NaN where either table
+        has no rows.
+
+    Raises
+    ------
+    ValueError
+        If the columns were counted in other bins.
     """
     names = [name for name in before.columns if name in after.columns]
+    for name in names:
+        if not np.array_equal(before.columns[name].edges, after.columns[name].edges):
+            msg = f"Column `{name}` was counted in other bins."
+            raise ValueError(msg)
     return {name: _compare(before.columns[name], after.columns[name]) for name in names}
 
 
@@ -151,4 +189,7 @@ def _compare(before: ColumnQuality, after: ColumnQuality) -> float:
         np.maximum(np.append(part.counts, part.n_undefined) / part.n, _LEAST_SHARE)
         for part in (before, after)
     )
-    return float(np.sum((q - p) * np.log(q / p)))
+    # Of two samples of one distribution it is chi squared, over their harmonic size.
+    by_chance = max(int(np.count_nonzero(before.counts)) - 1, 0) * (1 / before.n + 1 / after.n)
+    found = float(np.sum((q - p) * np.log(q / p)))
+    return max(0.0, float(found - _RARE * by_chance))

@@ -218,6 +218,7 @@ class Registry:
                 "name": part.name,
                 "scope": part.scope,
                 "needs": list(part.needs),
+                "uses": list(part.uses),
                 "is_default": part.is_default,
                 "features": [asdict(feature) for feature in part.features],
             }

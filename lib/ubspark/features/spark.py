@@ -128,6 +128,8 @@ class FeatureTask:
         Stands for ``{y}`` in names.
     kept
         Rows that need not be computed.
+    edges
+        Bins in which the values of a column are counted, by its name.
     """
 
     source: CurveSource
@@ -140,10 +142,11 @@ class FeatureTask:
     quantity: str
     is_magnitude: bool
     kept: KeptRows | None = None
+    edges: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Start counting."""
-        self.summary = FeatureQuality()
+        self.summary = FeatureQuality(edges=self.edges)
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Yield the rows of each cell."""

@@ -198,7 +198,11 @@ def _calibrate_by_fold(scores: FloatArray, codes: IntArray, folds: IntArray) -> 
 def score_classes(fitted: Any, rows: FloatArray, n_classes: int) -> FloatArray:
     """Return scores of all classes, shape (n, k), also of those the classifier has not seen."""
     scores = np.zeros((len(rows), n_classes))
-    scores[:, np.asarray(fitted.classes_, dtype=np.int64)] = fitted.predict_proba(rows)
+    found = np.asarray(fitted.predict_proba(rows), dtype=np.float64)
+    scores[:, np.asarray(fitted.classes_, dtype=np.int64)] = found
+    if not (np.all(found >= 0) and np.allclose(found.sum(axis=1), 1.0, atol=1e-3)):
+        msg = "its `predict_proba` returns numbers that are no probabilities of the classes"
+        raise ValueError(msg)
     return scores
 
 
@@ -240,7 +244,7 @@ def _validate(names: tuple[str, ...], codes: IntArray, groups: IntArray, n_folds
         n = len(np.unique(groups[codes == code]))
         if n < n_folds:
             msg = (
-                f"Class `{name}` has {n} objects, fewer than the {n_folds} folds. Merge rare "
-                f"classes with `least`, or take fewer folds."
+                f"Class `{name}` has {n} objects, or groups of them, fewer than the {n_folds} "
+                f"folds. Merge rare classes with `least`, or take fewer folds."
             )
             raise ParameterError(msg)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ubspark.catalogs.catalog import CatalogLayout
 from ubspark.catalogs.delta import TableVersion
+from ubspark.catalogs.export.manifest import MANIFEST_FILE, is_export, read_manifest
 from ubspark.catalogs.parquet_sink import Constraint
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableColumn, TableSchema
@@ -51,8 +52,8 @@ class ClassifyParams(Params):
     model: str
     #: The version in the registry; set when the job is frozen.
     registered: str | None = None
-    #: sha256 of its estimator, the run and the table version that it comes from; set when the
-    #: job is frozen.
+    #: Its digest (sha256 of ``model.json``), the run and the table version that it comes from;
+    #: set when the job is frozen.
     model_sha256: str | None = None
     model_run: str | None = None
     training_table: str | None = None
@@ -92,7 +93,7 @@ class Classify:
     """Score a feature table with a model."""
 
     name = "classify"
-    version = "1"
+    version = "2"
     inputs: Mapping[str, str] = {"features": "table"}
     outputs: Sequence[str] = ("scores",)
     params = ClassifyParams
@@ -100,6 +101,7 @@ class Classify:
     def resolve(self, inputs: Mapping[str, JobInput], params: ClassifyParams) -> ClassifyParams:
         """Open the model, and check that the table fits it."""
         model = _open(params.model, params.model_sha256)
+        _validate_sealed(Path(params.model).expanduser(), model.digest)
         table = get_table(inputs["features"])
         properties = table.properties if isinstance(table, TableVersion) else {}
         units = {column.name: column.unit for column in table.schema.columns}
@@ -174,6 +176,22 @@ def _open(folder: str, sha256: str | None) -> ClassifierModel:
         msg = f"The model in `{folder}` is another one now: {model.digest}, not {sha256}."
         raise ParameterError(msg)
     return model
+
+
+def _validate_sealed(folder: Path, digest: str) -> None:
+    """Refuse a model that is not the one which its training sealed with a manifest."""
+    if not is_export(folder):
+        msg = (
+            f"The model in `{folder}` has no `{MANIFEST_FILE}`, which its training wrote: nobody "
+            f"can say whether it was altered. Bring the whole folder back, or train it again."
+        )
+        raise SchemaError(msg)
+    if digest not in {file.sha256 for file in read_manifest(folder).files}:
+        msg = (
+            f"The model in `{folder}` was altered after its training: `model.json` is not the file "
+            f"that `{MANIFEST_FILE}` lists. Train it again, or bring the folder back from a copy."
+        )
+        raise SchemaError(msg)
 
 
 @lru_cache(maxsize=1)

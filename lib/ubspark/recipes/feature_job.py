@@ -10,7 +10,7 @@ import pyarrow as pa
 from ubspark.catalogs.catalog import Catalog
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableColumn, TableSchema
-from ubspark.columns import HEALPIX_29
+from ubspark.columns import HEALPIX_29, Column
 from ubspark.errors import ParameterError, SchemaError
 from ubspark.features import Registry, load_registry
 from ubspark.features.arrow import CurveColumns
@@ -20,10 +20,12 @@ from ubspark.features.spark import STATUS
 from ubspark.recipes.base import JobInput, Params
 from ubspark.recipes.pair_table import get_table, validate_ids
 
-__all__ = ["PREVIOUS", "FeatureJob", "FeaturesParams", "validate_names"]
+__all__ = ["CARRIED_PROPERTY", "PREVIOUS", "FeatureJob", "FeaturesParams", "validate_names"]
 
 #: Input of an earlier feature table.
 PREVIOUS = "previous"
+#: Table property that lists the columns which come from the inputs as they are.
+CARRIED_PROPERTY = "ubspark.features.carried"
 #: Where each value that is joined to an object stands by default: the role, then names.
 _VALUES = {
     "period": ("period",),
@@ -150,8 +152,20 @@ class FeatureJob:
     def registry(self) -> Registry:
         """The sets to compute."""
         known = load_registry(self.params.own)
-        chosen = known.select(self.params.sets, columns=self.values)
+        names = self.params.sets
+        if self.params.own:
+            # What a user names is computed, or it is said why not.
+            ours = [part.name for part in load_registry()]
+            if names is None:
+                names = tuple(part.name for part in load_registry().select(columns=self.values))
+            names = (*names, *(part.name for part in known if part.name not in ours))
+        chosen = known.select(names, columns=self.values)
         return with_light_curve(chosen) if self.params.engine == "light_curve" else chosen
+
+    @cached_property
+    def declared(self) -> list[Column]:
+        """The columns of the features."""
+        return self.registry.to_columns(self.params.bands, quantity=self.quantity, unit=self.unit)
 
     @property
     def quantity(self) -> str:
@@ -200,6 +214,11 @@ class FeatureJob:
         self.others[name].schema.validate_columns(asked, table=name)
         return {column: f"{column}_{name}" for column in asked}
 
+    def list_carried(self) -> list[str]:
+        """Return the columns of the output that come from the inputs as they are."""
+        payload = [name for other in self.others for name in self.find_payload(other).values()]
+        return [*self.carried, *payload]
+
     def describe(self) -> TableSchema:
         """Return the schema of the feature table."""
         own = self.table.schema
@@ -208,10 +227,7 @@ class FeatureJob:
         bits = "; ".join(f"{bit}: {meaning}" for bit, meaning in STATUS_BITS.items())
         text = f"Bits of what the light curve was like: {bits}"
         columns.append(TableColumn(STATUS, pa.int16(), False, None, "meta.code.status", text))
-        declared = self.registry.to_columns(
-            self.params.bands, quantity=self.quantity, unit=self.unit
-        )
-        columns += [TableColumn.from_vocabulary(column) for column in declared]
+        columns += [TableColumn.from_vocabulary(column) for column in self.declared]
         for name, table in self.others.items():
             for column, shown in self.find_payload(name).items():
                 columns.append(table.schema[column].rename(shown))

@@ -6,14 +6,17 @@ import numpy as np
 
 from ubspark.catalogs.catalog import Catalog
 from ubspark.features.arrow import to_floats
-from ubspark.features.quality import ColumnQuality, FeatureQuality, compute_drift
-from ubspark.features.segments import STATUS_BITS
+from ubspark.features.quality import ColumnQuality, FeatureQuality, compute_drift, find_edges
+from ubspark.features.segments import STATUS_BITS, FloatArray
 from ubspark.figures import Figure, Histogram, Table
 from ubspark.recipes.base import Summary
 from ubspark.recipes.feature_job import FeatureJob
 from ubspark.recipes.feature_reuse import Reuse
 
-__all__ = ["summarise_features"]
+__all__ = ["find_bins", "summarise_features"]
+
+#: Rows of an earlier table from which the bins of its columns are found.
+_SAMPLE = 50_000
 
 #: Above it a distribution is usually called changed.
 _DRIFTED = 0.25
@@ -44,17 +47,27 @@ def summarise_features(
         notes.append(_note_reuse(job, total, reuse))
     drift: dict[str, float] = {}
     if job.previous is not None:
-        drift = compute_drift(_read_quality(job.previous, list(total.columns)), total)
+        drift = compute_drift(_read_quality(job.previous, total), total)
         metrics["drifted_columns"] = sum(value > _DRIFTED for value in drift.values())
         figures["drift"] = _draw_drift(drift)
         notes.append(_note_drift(job.previous, drift))
     return Summary(metrics, figures, notes, [_list_columns(job, total, drift)])
 
 
-def _read_quality(table: Catalog, names: list[str]) -> FeatureQuality:
+def find_bins(job: FeatureJob) -> Mapping[str, FloatArray]:
+    """Return the edges of bins for the columns that the earlier table has too."""
+    if job.previous is None:
+        return {}
+    shared = [column.name for column in job.declared if column.name in job.previous.schema]
+    rows = job.previous.to_dataset().head(_SAMPLE, columns=shared)
+    return {name: find_edges(to_floats(rows[name].combine_chunks())) for name in shared}
+
+
+def _read_quality(table: Catalog, total: FeatureQuality) -> FeatureQuality:
     """Count the columns of an earlier table that it has in common with this one."""
-    shared = [name for name in names if name in table.schema]
-    quality = FeatureQuality(columns={name: ColumnQuality() for name in shared})
+    shared = [name for name in total.columns if name in table.schema]
+    columns = {name: ColumnQuality(edges=total.columns[name].edges) for name in shared}
+    quality = FeatureQuality(columns=columns)
     for batch in table.to_dataset().to_batches(columns=shared):
         quality.n_rows += batch.num_rows
         for name in shared:
@@ -76,7 +89,10 @@ def _list_columns(job: FeatureJob, total: FeatureQuality, drift: Mapping[str, fl
     about = "Share of objects without a value, and the range of the others."
     if drift:
         header.append("drift")
-        about += f" Drift: population stability index; above {_DRIFTED} a column has changed."
+        about += (
+            f" Drift: population stability index over deciles of the earlier table, less what "
+            f"chance makes of it; above {_DRIFTED} a column has changed."
+        )
     return Table("Columns", tuple(header), tuple(rows), about)
 
 
@@ -98,7 +114,7 @@ def _draw_drift(drift: Mapping[str, float]) -> Figure:
 
 
 def _note(job: FeatureJob, total: FeatureQuality, shares: Mapping[str, float]) -> list[str]:
-    notes = [f"Feature registry {job.registry.version}: {len(total.columns)} feature columns."]
+    notes = [f"Feature registry {job.registry.version}: {len(job.declared)} feature columns."]
     for name, n in total.joined.items():
         n_computed = total.n_rows - total.n_kept
         notes.append(f"{n:,} of {n_computed:,} objects were found in `inputs.{name}`.")
@@ -128,6 +144,8 @@ def _note_reuse(job: FeatureJob, total: FeatureQuality, reuse: Reuse) -> str:
 
 def _note_drift(previous: Catalog, drift: Mapping[str, float]) -> str:
     changed = sorted((n for n, v in drift.items() if v > _DRIFTED), key=lambda n: -drift[n])
+    if not any(np.isfinite(value) for value in drift.values()):
+        return f"Nothing can be compared with `{previous}`: no column of both has rows in both."
     if not changed:
         return f"No column is distributed otherwise than in `{previous}`."
     return (

@@ -52,7 +52,9 @@ def find_reuse(job: FeatureJob, *, version: str) -> Reuse | None:
     spec = _read_spec(table) if isinstance(table, TableVersion) else None
     if spec is None or not isinstance(table, TableVersion):
         return Reuse(None, "no run of the features job made it as it stands")
-    if (spec["job"], spec["job_version"]) != ("features", version):
+    if spec["job"] != "features":
+        return Reuse(None, f"the {spec['job']} job made it, not the features job")
+    if spec["job_version"] != version:
         return Reuse(None, f"it was made by version {spec['job_version']} of the job")
     if spec["params"] != job.params.model_dump(mode="json"):
         return Reuse(None, "it was made with other parameters")
@@ -82,7 +84,7 @@ def _read_spec(table: TableVersion) -> Mapping[str, Any] | None:
 
 
 def _find_touched(given: JobInput, earlier: Mapping[str, Any]) -> IntArray | None:
-    """Return where the files of two versions of a table differ; None for another table."""
+    """Return where the files of two versions of a table differ; None where all may differ."""
     table = get_table(given)
     asked = {
         "columns": None if given.columns is None else list(given.columns),
@@ -94,7 +96,11 @@ def _find_touched(given: JobInput, earlier: Mapping[str, Any]) -> IntArray | Non
         return None
     if earlier["options"] != asked:
         return None
-    layouts = table.read_layout(), open_table(table.uri, version=earlier["version"]).read_layout()
+    before = open_table(table.uri, version=earlier["version"])
+    if before.roles != table.roles or before.schema != table.schema:
+        # The same files, but their columns mean something else now.
+        return None
+    layouts = table.read_layout(), before.read_layout()
     shared = set(layouts[0].paths) & set(layouts[1].paths)
     return np.concatenate([_list_ranges(layout, shared) for layout in layouts])
 

@@ -20,8 +20,14 @@ from ubspark.recipes.base import (
     Summary,
     Workspace,
 )
-from ubspark.recipes.feature_job import PREVIOUS, FeatureJob, FeaturesParams, validate_names
-from ubspark.recipes.feature_report import summarise_features
+from ubspark.recipes.feature_job import (
+    CARRIED_PROPERTY,
+    PREVIOUS,
+    FeatureJob,
+    FeaturesParams,
+    validate_names,
+)
+from ubspark.recipes.feature_report import find_bins, summarise_features
 from ubspark.recipes.feature_reuse import find_reuse
 from ubspark.recipes.pair_table import get_table
 
@@ -29,6 +35,8 @@ __all__ = ["FEATURES", "Features", "FeaturesParams"]
 
 #: Compressed bytes of light curves that a task should read.
 _CELL_BYTES = 48 << 20
+#: What Delta allows in no name.
+_NOT_IN_NAMES = frozenset(" ,;{}()\n\t=")
 
 
 class Features:
@@ -50,6 +58,7 @@ class Features:
         """Find columns and sets, check them, and write them out."""
         job = FeatureJob(inputs, params)
         validate_names(params.bands)
+        _validate_previous(inputs)
         for name in job.others:
             job.find_id(name)
         resolved = params.model_copy(
@@ -67,7 +76,7 @@ class Features:
                 f"{resolved.registry}: the features are declared otherwise."
             )
             raise ParameterError(msg)
-        job.describe()
+        _validate_characters([column.name for column in job.describe().columns])
         return resolved
 
     def plan(
@@ -113,6 +122,7 @@ class Features:
             quantity=job.quantity,
             is_magnitude=job.find_is_magnitude(),
             kept=None if reuse is None else reuse.kept,
+            edges=find_bins(job),
         )
         roles = {role: job.roles[role] for role in ("id", "ra", "dec") if job.roles.get(role)}
         properties = {
@@ -120,6 +130,7 @@ class Features:
             "ubspark.features.registry": job.registry.version,
             "ubspark.features.sets": ",".join(part.name for part in job.registry),
             "ubspark.features.bands": ",".join(params.bands),
+            CARRIED_PROPERTY: ",".join(job.list_carried()),
         }
         features = OutputTable(
             frame=create_task_frame(workspace.spark, len(cells)),
@@ -136,6 +147,27 @@ class Features:
 
 
 FEATURES = Features()
+
+
+def _validate_previous(inputs: Mapping[str, JobInput]) -> None:
+    """Refuse a choice of rows or columns of the earlier table, which is taken as it is."""
+    given = inputs.get(PREVIOUS)
+    chosen = given is not None and (given.where, given.region, given.columns)
+    if chosen and any(part is not None for part in chosen):
+        msg = f"`inputs.{PREVIOUS}` takes no `where`, `region` or `columns`: it is taken whole."
+        raise ParameterError(msg)
+
+
+def _validate_characters(names: Sequence[str]) -> None:
+    """Refuse names of columns that a Delta table cannot have."""
+    for name in names:
+        wrong = sorted(_NOT_IN_NAMES & set(name))
+        if wrong:
+            msg = (
+                f"Column `{name}` would hold {wrong[0]!r}, which no name of a table's column may. "
+                f"Rename the band, the quantity or the feature."
+            )
+            raise ParameterError(msg)
 
 
 def _open_source(given: JobInput, roles: CatalogRoles) -> CatalogLayout:

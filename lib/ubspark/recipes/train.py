@@ -1,5 +1,6 @@
 """The train job: a feature table and labels become a classifier, with figures of how good it is."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -9,19 +10,20 @@ from typing import Annotated, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ubspark.catalogs.catalog import Catalog
 from ubspark.catalogs.delta import TableVersion
 from ubspark.catalogs.export.manifest import ExportFile
 from ubspark.catalogs.export.staging import StagingFolder
 from ubspark.catalogs.export.written import WrittenFolder
+from ubspark.catalogs.schema import TableColumn
 from ubspark.errors import ParameterError, SchemaError
 from ubspark.features.arrow import look_up
 from ubspark.features.evaluation import Evaluation, compute_reliability
 from ubspark.features.model import ClassifierModel, ModelCard, name_probability, save_model
 from ubspark.features.out_of_fold import write_out_of_fold
-from ubspark.features.segments import FloatArray
+from ubspark.features.segments import FloatArray, IntArray
 from ubspark.features.training import OTHER, Training, merge_rare, train
 from ubspark.figures import Bars, Curve, Curves, Figure, Matrix
 from ubspark.recipes.base import (
@@ -33,6 +35,7 @@ from ubspark.recipes.base import (
     Summary,
     Workspace,
 )
+from ubspark.recipes.feature_job import CARRIED_PROPERTY
 from ubspark.recipes.pair_table import get_table, validate_ids
 
 __all__ = ["REGISTRY_PROPERTY", "TRAIN", "Train", "TrainParams"]
@@ -40,6 +43,13 @@ __all__ = ["REGISTRY_PROPERTY", "TRAIN", "Train", "TrainParams"]
 #: Table property by which the features job says the version of its registry.
 REGISTRY_PROPERTY = "ubspark.features.registry"
 _IMPORTANT = 20
+
+
+def _validate_alias(alias: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][\w-]*", alias) or re.fullmatch(r"(?i)latest|v\d+", alias):
+        msg = "an alias is letters, digits, `_` and `-`, and neither `latest` nor `v` and a number"
+        raise ValueError(msg)
+    return alias
 
 
 class TrainParams(Params):
@@ -61,11 +71,12 @@ class TrainParams(Params):
     #: A function without arguments, ``module:name``, that returns a scikit-learn classifier;
     #: gradient boosting of trees by default.
     estimator: str | None = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     #: Name in the model registry; that of the folder by default.
-    registered_name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
-    #: Alias that the registry moves to the new version; None for none.
-    alias: Annotated[str, Field(pattern=r"^[A-Za-z_][\w-]*$")] | None = "champion"
+    registered_name: Annotated[str, Field(pattern=r"^[\w-]+$")] | None = None
+    #: Alias that the registry moves to the new version; None for none. MLflow has taken
+    #: ``latest`` and ``v1`` for itself.
+    alias: Annotated[str, AfterValidator(_validate_alias)] | None = "champion"
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +117,10 @@ class Train:
             raise SchemaError(msg)
         if params.estimator is not None:
             _load_estimator(params.estimator)
+        _validate_label(labels.schema[params.label], labels.uri)
         group = params.group or _find_id(inputs["features"])
         features.schema.validate_columns([group, *(params.columns or ())], table=features.uri)
-        columns = params.columns or _find_columns(inputs["features"])
+        columns = _choose_columns(inputs["features"], params)
         unknown = [name for name in params.exclude if name not in features.schema]
         features.schema.validate_columns(unknown, table=features.uri)
         kept = tuple(name for name in columns if name not in params.exclude)
@@ -141,6 +153,7 @@ class Train:
         """Return the folder of the model; it is trained on the driver when it is written."""
         _ = workspace
         found: list[tuple[_Labelled, Training]] = []
+        digests: list[str] = []
 
         def write(staging: StagingFolder) -> WrittenFolder:
             labelled = _read(inputs, params)
@@ -149,13 +162,15 @@ class Train:
 
             def seal(run_id: str) -> tuple[ExportFile, ...]:
                 card = _make_card(inputs, params, training, run_id)
-                return _save(inputs, params, labelled, training, card, staging.files)
+                files, digest = _save(inputs, params, labelled, training, card, staging.files)
+                digests.append(digest)
+                return files
 
             return WrittenFolder("model", (), len(labelled.labels), 0, seal)
 
         def summarise(written: Mapping[str, Any]) -> Summary:
             _ = written
-            return _summarise(params, *found[0])
+            return _summarise(params, *found[0], digests)
 
         return JobResult({"model": OutputFolder("model", write)}, summarise)
 
@@ -173,8 +188,37 @@ def _find_id(given: JobInput) -> str:
     return column
 
 
-def _find_columns(given: JobInput) -> tuple[str, ...]:
-    """Return the columns that the features job computed: numbers that are no role or status."""
+def _validate_label(column: TableColumn, table: str) -> None:
+    kind = column.type
+    is_word = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not (is_word or pa.types.is_boolean(kind) or _is_number(kind)):
+        msg = f"Column `{column.name}` of `{table}` holds {kind}, and no labels."
+        raise SchemaError(msg)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _choose_columns(given: JobInput, params: TrainParams) -> tuple[str, ...]:
+    """Return the columns asked for; by default those that the features job computed."""
+    numbers, table = _find_numbers(given), get_table(given)
+    if params.columns is None:
+        properties = table.properties if isinstance(table, TableVersion) else {}
+        carried = properties.get(CARRIED_PROPERTY, "").split(",")
+        return tuple(name for name in numbers if name not in (*carried, params.label))
+    others = [name for name in params.columns if name not in numbers or name == params.label]
+    if others or len(set(params.columns)) < len(params.columns) or not params.columns:
+        msg = (
+            f"`params.columns` must name numbers of `{table.uri}`, each once; ids, positions and "
+            f"labels are not trained on. Got {', '.join(others or params.columns) or 'none'}."
+        )
+        raise ParameterError(msg)
+    return params.columns
+
+
+def _find_numbers(given: JobInput) -> tuple[str, ...]:
+    """Return the columns of a feature table that are numbers and no role or status."""
     table = get_table(given)
     roles = set(table.roles.override(given.roles).columns.values())
     return tuple(
@@ -183,7 +227,7 @@ def _find_columns(given: JobInput) -> tuple[str, ...]:
         if column.name not in roles
         and not column.name.startswith("_")
         and column.name != "feature_status"
-        and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type))
+        and _is_number(column.type)
     )
 
 
@@ -196,9 +240,15 @@ def _load_estimator(name: str | None) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         msg = f"`params.estimator` must be `module:function`, got `{name}`: {error}."
         raise ParameterError(msg) from error
-    estimator = make()
-    if not (hasattr(estimator, "fit") and hasattr(estimator, "predict_proba")):
-        msg = f"`{name}` must return a classifier with `fit` and `predict_proba`."
+    try:
+        estimator = make()
+    # It is the user's own code.
+    except (Exception, SystemExit) as error:
+        first = str(error).strip().partition("\n")[0].rstrip(".")
+        msg = f"`params.estimator`: `{name}()` failed with {type(error).__name__}: {first}."
+        raise ParameterError(msg) from error
+    if not all(hasattr(estimator, part) for part in ("fit", "predict_proba", "get_params")):
+        msg = f"`{name}` must return a classifier with `fit`, `predict_proba` and `get_params`."
         raise ParameterError(msg)
     return estimator
 
@@ -207,28 +257,40 @@ def _read(inputs: Mapping[str, JobInput], params: TrainParams) -> _Labelled:
     """Read the labels, and the features of their objects; the rest stays where it is."""
     labels = _scan(inputs["labels"], [params.label])
     # A number that is not one is no label either.
-    known = labels.filter(pc.invert(labels[params.label].is_null(nan_is_null=True)))
-    _validate_labels(known, _find_id(inputs["labels"]), params.label)
     label_id, feature_id = _find_id(inputs["labels"]), _find_id(inputs["features"])
+    is_none = pc.or_(labels[params.label].is_null(nan_is_null=True), labels[label_id].is_null())
+    known = labels.filter(pc.invert(is_none))
+    _validate_labels(known, label_id, params.label)
     columns = list(params.columns or ())
-    asked = known[label_id].combine_chunks()
+    asked = _widen(known[label_id].combine_chunks())
     kind = get_table(inputs["features"]).schema[feature_id].type
-    rows = _scan(
-        inputs["features"],
-        [*columns, str(params.group)],
-        condition=pc.field(feature_id).isin(asked.cast(kind)),
-    )
+    own = pc.field(feature_id).cast(asked.type) if kind != asked.type else pc.field(feature_id)
+    rows = _scan(inputs["features"], [*columns, str(params.group)], condition=own.isin(asked))
     if rows.num_rows == 0:
         msg = "No object of `inputs.labels` is in `inputs.features`; are the ids of one catalog?"
         raise SchemaError(msg)
-    place = look_up(rows[feature_id], known[label_id])
+    place = look_up(_widen(rows[feature_id]), pa.chunked_array([asked]))
     names = known[params.label].take(pa.array(place)).to_pylist()
     merged_labels, merged = merge_rare(names, least=params.least)
+    if len(merged) > 1 and len(set(merged_labels)) == 1:
+        msg = (
+            f"All {len(merged):,} classes of `{params.label}` have fewer than `params.least` "
+            f"({params.least}) objects and would be one. Is it the column of the classes?"
+        )
+        raise ParameterError(msg)
     _validate_names(merged_labels)
     matrix = np.stack([rows[name].cast(pa.float64()).to_numpy() for name in columns], axis=1)
     groups = [str(group) for group in rows[str(params.group)].to_pylist()]
-    ids, n_unlabelled = rows[feature_id].combine_chunks(), known.num_rows - rows.num_rows
+    ids = rows[feature_id].combine_chunks()
+    n_unlabelled = len(pc.unique(asked)) - len(pc.unique(ids))
     return _Labelled(ids, matrix, merged_labels, groups, merged, n_unlabelled)
+
+
+def _widen(ids: Any) -> Any:
+    """Return ids as whole numbers of one type, whatever that of their table; text stays."""
+    return (
+        ids.cast(pa.int64()) if pa.types.is_integer(ids.type) and ids.type.bit_width < 64 else ids
+    )
 
 
 def _validate_labels(known: pa.Table, id_column: str, label: str) -> None:
@@ -274,22 +336,27 @@ def _scan(given: JobInput, columns: list[str], condition: Any = None) -> pa.Tabl
 
 def _train(labelled: _Labelled, params: TrainParams) -> Training:
     """Train, and say of an estimator that is not ours what it did not take."""
+    own = _load_estimator(params.estimator)
     try:
         return train(
             labelled.features,
             labelled.labels,
             labelled.groups,
-            estimator=_load_estimator(params.estimator),
+            estimator=own,
             n_folds=params.folds,
             n_shuffles=params.shuffles,
             seed=params.seed,
         )
     except ParameterError:
         raise
-    except ValueError as error:
+    # An estimator of the user's is code that nobody has seen: it may even leave Python.
+    except (Exception, SystemExit) as error:
+        if own is None and not isinstance(error, ValueError):
+            raise
         reason = str(error).strip().partition("\n")[0].rstrip(".")
+        named = reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
         cure = " Take one that knows what to do with undefined features." if "NaN" in reason else ""
-        msg = f"The estimator `{params.estimator or 'by default'}` was not trained: {reason}.{cure}"
+        msg = f"The estimator `{params.estimator or 'by default'}` was not trained: {named}.{cure}"
         raise ParameterError(msg) from error
 
 
@@ -316,17 +383,18 @@ def _save(
     training: Training,
     card: ModelCard,
     folder: Path,
-) -> tuple[ExportFile, ...]:
-    """Write the model and the predictions of its cross-validation."""
+) -> tuple[tuple[ExportFile, ...], str]:
+    """Write the model and the predictions of its cross-validation; return the model's digest."""
     facts = {
         "evaluation": _to_facts(training.evaluation),
         "importance": dict(zip(card.columns, training.importance.tolist(), strict=True)),
         "labels": str(get_table(inputs["labels"])),
         "params": params.model_dump(mode="json"),
     }
-    save_model(ClassifierModel.from_training(training, card), folder, facts=facts)
+    digest = save_model(ClassifierModel.from_training(training, card), folder, facts=facts)
     write_out_of_fold(training, labelled.ids, folder)
-    return tuple(ExportFile.describe(folder, path.name) for path in sorted(folder.iterdir()))
+    files = tuple(ExportFile.describe(folder, path.name) for path in sorted(folder.iterdir()))
+    return files, digest
 
 
 def _to_facts(evaluation: Evaluation) -> dict[str, Any]:
@@ -334,7 +402,9 @@ def _to_facts(evaluation: Evaluation) -> dict[str, Any]:
     return {**facts, "confusion": evaluation.confusion.tolist()}
 
 
-def _summarise(params: TrainParams, labelled: _Labelled, training: Training) -> Summary:
+def _summarise(
+    params: TrainParams, labelled: _Labelled, training: Training, digests: list[str]
+) -> Summary:
     found = training.evaluation
     metrics = {
         "labelled_objects": len(labelled.labels),
@@ -354,7 +424,7 @@ def _summarise(params: TrainParams, labelled: _Labelled, training: Training) -> 
         f"cross-validation of {len(labelled.labels):,} objects; always answering the largest of "
         f"{len(found.classes)} classes gives {1 / len(found.classes):.3f}."
     )
-    notes = [judged]
+    notes = [judged, *(f"Model {digest[:12]}: its `model.json`, sha256." for digest in digests)]
     if labelled.merged:
         notes.append(
             f"Classes with fewer than {params.least} objects were merged into `{OTHER}`: "
@@ -363,10 +433,19 @@ def _summarise(params: TrainParams, labelled: _Labelled, training: Training) -> 
     if labelled.n_unlabelled:
         notes.append(f"{labelled.n_unlabelled:,} labelled objects are not in the feature table.")
     if params.shuffles:
-        best = np.argsort(-training.importance)[:5]
-        names = ", ".join(str((params.columns or ())[i]) for i in best)
-        notes.append(f"The columns that count most: {names}.")
+        names = [str((params.columns or ())[i]) for i in _rank(training)[:5]]
+        notes.append(
+            f"The columns that count most: {', '.join(names)}."
+            if names
+            else "No column counts alone: shuffling any one of them loses no balanced accuracy."
+        )
     return Summary(metrics, _draw(params, training), notes)
+
+
+def _rank(training: Training) -> IntArray:
+    """Return the columns whose shuffling loses accuracy, the most important first."""
+    order = np.argsort(-training.importance, kind="stable")
+    return order[training.importance[order] > 0]
 
 
 def _draw(params: TrainParams, training: Training) -> dict[str, Figure]:
@@ -390,8 +469,8 @@ def _draw(params: TrainParams, training: Training) -> dict[str, Figure]:
             ),
         ),
     }
-    if params.shuffles:
-        best = np.argsort(-training.importance)[:_IMPORTANT]
+    best = _rank(training)[:_IMPORTANT]
+    if len(best):
         figures["importance"] = Bars(
             "The columns that count most",
             "loss of balanced accuracy when the column is shuffled",
