@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -209,12 +210,25 @@ def test_home_that_cannot_be_written_is_temporary(
     assert call("lineage", table).code == 0
 
 
+def test_audit_of_a_home_that_is_not_there_is_no_success(
+    tmp_path: Path, refuse: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UBSPARK_HOME", str(tmp_path / "nowhere"))
+    answer = refuse("lineage", "audit")
+    assert answer.code == MISSING
+    assert "nowhere` is not there" in answer.said
+
+
 def test_spool_and_database_that_are_damaged_are_counted_or_named(
     place: Path, call: Call, refuse: Call
 ) -> None:
     for name, content in (("a.json", "{"), ("b.json", "[]")):
         (place / "spool" / name).write_text(content)
-    assert call("sync").out == "delivered: 0, broken: 2\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        answer = call("sync")
+    assert answer.out == "delivered: 0, broken: 2\n"
+    assert answer.said.count("it is no record of a run") == 2
     (place / "mlflow.db").write_text("no database")
     assert refuse("lineage", "rebuild").code == TEMPORARY
     assert call("lineage", "stars@v0").code == 0

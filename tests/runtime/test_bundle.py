@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from ubspark.catalogs.delta import open_table
 from ubspark.cli.replay import bundle as bundle_command
 from ubspark.errors import ConflictError, InputMissingError, SourceError
 from ubspark.lineage.environment import describe_code
@@ -51,6 +52,7 @@ def test_bundle_holds_what_a_replay_needs(bundle: Path, chain_home: Home) -> Non
     assert not any(line.startswith("ubspark==") for line in lock)
     left = read(bundle, "inputs/left.json")
     assert (left["version"], left["table_id"]) == (0, original.spec["inputs"]["left"]["table_id"])
+    assert left["digest"] == str(open_table(left["uri"], version=0).read_digest())
     ((name, n_bytes),) = left["files"]
     assert (chain_home.warehouse / "stars" / name).stat().st_size == n_bytes
 

@@ -1,5 +1,6 @@
 """Old versions stay readable; what goes is only what nobody needs."""
 
+import errno
 import json
 import os
 import shutil
@@ -15,13 +16,18 @@ from pyspark.sql import SparkSession
 
 from ubspark.catalogs.delta import open_table, read_history
 from ubspark.catalogs.selection import read_rows
-from ubspark.errors import ConflictError, InputMissingError, ParameterError, SourceError
-from ubspark.lineage.entities import Entity
+from ubspark.errors import (
+    ConflictError,
+    InputMissingError,
+    ParameterError,
+    SourceError,
+    TransientError,
+)
 from ubspark.runtime.archive import ArchiveDamagedError, archive_version, restore_version
 from ubspark.runtime.cleanup import Cleanup, plan_cleanup, remove
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
-from ubspark.runtime.pins import add_pin, read_pins, remove_pin
+from ubspark.runtime.pins import add_pin, find_pinned, read_pins, remove_pin
 from ubspark.runtime.places import find_entity, open_ledger
 from ubspark.runtime.records import RunRecord
 from ubspark.runtime.replay import create_sandbox, find_original, prepare_replay, replay
@@ -218,6 +224,42 @@ def test_pins_runs_and_tables_of_named_homes_count(
         plan_cleanup(home)
 
 
+def test_what_a_lost_model_was_trained_on_stays(home: Home, versions: Versions) -> None:
+    """Scores name it; that their model is gone is no reason to lose it as well."""
+    place = versions("features", 2)
+    assert list_removals(plan_cleanup(home, versions=True)) == list_files(place, 0)
+    scores = versions("scores", 1)
+    (log,) = (scores / "_delta_log").glob("*.json")
+    actions = [json.loads(line) for line in log.read_text().splitlines()]
+    info = next(action["commitInfo"] for action in actions if "commitInfo" in action)
+    record = json.loads(info["userMetadata"])
+    lost = {"model": "/gone", "model_sha256": "0" * 64, "training_table": f"{place}@v0"}
+    record["spec"]["params"] |= lost
+    info["userMetadata"] = json.dumps(record)
+    log.write_text("".join(json.dumps(action) + "\n" for action in actions))
+    found = plan_cleanup(home, versions=True)
+    assert list_removals(found) == set()
+    reasons = {kept.place: kept.reason for kept in found.kept}
+    assert reasons[f"{place}@v0"] == "scores@v0, which stays, was learnt from it"
+    (place.parent / "group").mkdir()
+    moved = place.rename(place.parent / "group" / "features")
+    found = plan_cleanup(home, versions=True)
+    assert list_removals(found) == set()
+    assert f"{moved}@v0" in {kept.place for kept in found.kept}
+
+
+@pytest.mark.parametrize("name", ["spec.json", "record.json"])
+def test_where_a_run_is_damaged_no_version_goes(home: Home, versions: Versions, name: str) -> None:
+    """Nobody knows what it read or where it wrote."""
+    place = versions("stars", 2)
+    assert list_removals(plan_cleanup(home, versions=True)) == list_files(place, 0)
+    run = next(iter(sorted(home.runs.iterdir())))
+    (run / name).write_text('{"half')
+    found = plan_cleanup(home, versions=True)
+    assert list_removals(found) == set()
+    assert str(run / name) in {kept.place for kept in found.kept}
+
+
 def test_archive_brings_a_removed_version_back(
     home: Home, versions: Versions, tmp_path: Path
 ) -> None:
@@ -247,6 +289,34 @@ def test_archive_brings_a_removed_version_back(
         restore_version(target)
 
 
+def test_a_table_comes_back_into_no_other_and_gc_leaves_it_alone(
+    home: Home, versions: Versions, tmp_path: Path
+) -> None:
+    place = versions("stars", 1)
+    archive_version(find_entity("stars@v0", home, open_ledger(home)), tmp_path / "safe")
+    with pytest.raises(ConflictError, match="lies in the folder of the table"):
+        restore_version(tmp_path / "safe", place / "inner")
+    # As an older version, or another program, may have put it there.
+    shutil.copytree(tmp_path / "safe", place / "inner")
+    back_date(place)
+    assert list_removals(plan_cleanup(home)) == set()
+
+
+def test_only_what_was_archived_comes_back(home: Home, versions: Versions, tmp_path: Path) -> None:
+    versions("stars", 1)
+    safe = tmp_path / "safe"
+    archive_version(find_entity("stars@v0", home, open_ledger(home)), safe)
+    log = safe / "_delta_log"
+    shutil.copy(log / "00000000000000000000.json", log / "00000000000000000001.json")
+    restore_version(safe, tmp_path / "back")
+    assert open_table(str(tmp_path / "back")).version == 0
+    content = json.loads((safe / "ubspark-archive.json").read_text())
+    for commits in ([], {"../x": "0"}):
+        (safe / "ubspark-archive.json").write_text(json.dumps(content | {"commits": commits}))
+        with pytest.raises(SourceError, match="is damaged"):
+            restore_version(safe, tmp_path / "other")
+
+
 def test_archives_bring_back_files_and_commits(
     home: Home, versions: Versions, tmp_path: Path
 ) -> None:
@@ -271,17 +341,69 @@ def test_archives_bring_back_files_and_commits(
         restore_version(tmp_path / "v0")
 
 
-def test_pins_are_kept_with_their_reason(home: Home) -> None:
-    entity = Entity("delta", "/w/stars", "id", 3)
+def test_archive_that_could_not_be_written_is_made_again(
+    home: Home, versions: Versions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions("stars", 1, cells=3)
+    entity = find_entity("stars@v0", home, open_ledger(home))
+    copy, copied = shutil.copyfile, []
+
+    def fill_disk(source: Path, target: Path) -> None:
+        if copied:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        copied.append(copy(source, target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", fill_disk)
+        with pytest.raises(TransientError, match=r"cannot be written: No space left on device\.$"):
+            archive_version(entity, tmp_path / "safe")
+    assert list((tmp_path / "safe").iterdir()) == []
+    archive_version(entity, tmp_path / "safe")
+    assert not (tmp_path / ".safe.ubspark-archive").exists()
+    assert restore_version(tmp_path / "safe", tmp_path / "back").digest
+
+
+def test_restore_that_was_killed_goes_on(home: Home, versions: Versions, tmp_path: Path) -> None:
+    versions("stars", 1, cells=3)
+    safe, place = tmp_path / "safe", tmp_path / "back"
+    archive_version(find_entity("stars@v0", home, open_ledger(home)), safe)
+    first, *rest = sorted(safe.glob("*.parquet"))
+    (place / "_delta_log").mkdir(parents=True)
+    shutil.copyfile(first, place / first.name)
+    (place / f".part-{rest[0].name}").write_bytes(b"half")
+    (place / "thesis.tex").write_text("mine")
+    with pytest.raises(ConflictError, match="is not the table of this archive"):
+        restore_version(safe, place)
+    (place / "thesis.tex").unlink()
+    assert restore_version(safe, place).n_files == len(rest)
+    assert open_table(str(place)).to_dataset().count_rows() == 9
+
+
+def test_pins_are_kept_with_their_reason(home: Home, versions: Versions) -> None:
+    place = versions("stars", 2)
+    entity = find_entity("stars@v0", home, open_ledger(home))
     with pytest.raises(ParameterError, match="needs a table version and a `--reason`"):
         add_pin(home, entity, " ")
     add_pin(home, entity, "first")
     add_pin(home, entity, "second")
     (found,) = read_pins(home)
     assert (found.key, found.reason) == (entity.key, "second")
+    place.rename(home.path / "away")
+    # Found by the place where it was.
+    assert find_pinned(home, "stars@v0") == entity == find_pinned(home, "stars")
+    assert find_pinned(home, "stars@v1") is None
     remove_pin(home, entity)
-    with pytest.raises(InputMissingError, match=r"`/w/stars@v3` is not pinned"):
+    with pytest.raises(InputMissingError, match=r"stars@v0` is not pinned"):
         remove_pin(home, entity)
-    (home.path / "pins.json").write_text("{")
-    with pytest.raises(SourceError, match="mend it before anything is removed"):
-        plan_cleanup(home)
+    for text in ("{", "{}"):
+        (home.path / "pins.json").write_text(text)
+        with pytest.raises(SourceError, match="mend it before anything is removed"):
+            plan_cleanup(home)
+
+
+def test_version_that_was_removed_is_not_pinned(home: Home, versions: Versions) -> None:
+    versions("stars", 2)
+    entity = find_entity("stars@v0", home, open_ledger(home))
+    assert remove(plan_cleanup(home, versions=True)) == 1
+    with pytest.raises(InputMissingError, match=r"Version 0 of table .* was removed"):
+        add_pin(home, entity, "too late")

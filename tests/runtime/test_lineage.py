@@ -18,9 +18,11 @@ from ubspark.lineage.formats import to_dot, to_json, to_tree
 from ubspark.lineage.graph import LineageGraph, trace_down, trace_up
 from ubspark.lineage.page import to_html
 from ubspark.lineage.prov import to_prov
+from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.places import find_entity, list_roots, open_ledger
 from ubspark.runtime.records import iterate_records
+from ubspark.runtime.run_job import run_job
 from ubspark.runtime.sync import rebuild_tracking
 
 pytestmark = pytest.mark.spark
@@ -96,6 +98,39 @@ def test_table_that_is_gone_is_an_open_end(no_mlflow: Home) -> None:
         assert audit(open_ledger(no_mlflow)).closed_percent == pytest.approx(25.0)
     finally:
         hidden.rename(stars)
+
+
+def test_export_that_was_read_and_is_gone_is_an_open_end(
+    chain_home: Home, spark: SparkSession, tmp_path: Path
+) -> None:
+    """Unlike files from elsewhere, whose digest is all that there is to know."""
+    home = Home(tmp_path / "home")
+    shutil.copytree(chain_home.path, home.path, ignore=shutil.ignore_patterns("ml*"))
+    for form in ("hats", "parquet"):
+        folder = tmp_path / form
+        export = {
+            "job": "export",
+            "inputs": {"table": {"table": "stars"}},
+            "params": {"format": form},
+            "outputs": {"folder": {"path": str(folder)}},
+        }
+        run_job(parse_job(export), home=home, spark=spark)
+        back = {
+            "job": "ingest",
+            "inputs": {"source": {"path": str(folder)}},
+            "params": {"roles": {"id": "id"}},
+            "outputs": {"table": {"table": f"back_{form}"}},
+        }
+        made = run_job(parse_job(back), home=home, spark=spark)
+        assert trace(home, f"back_{form}").is_closed
+        assert made.record.run_id not in trace(home, f"back_{form}").unresolved
+        shutil.rmtree(folder)
+        (reason,) = trace(home, f"back_{form}").unresolved.values()
+        assert re.search(rf"The export `.*/{form}` of run .* is in no place known here", reason)
+    assert {Path(place).name for place in audit(open_ledger(home)).open_ends} == {
+        "back_hats@v0",
+        "back_parquet@v0",
+    }
 
 
 def test_table_that_was_moved_is_known_by_its_id(no_mlflow: Home) -> None:
@@ -238,3 +273,27 @@ def test_tracking_is_made_anew_from_commits(chain_home: Home, tmp_path: Path) ->
         known = json.loads((folder / "record.json").read_text())
         assert run.info.start_time == int(known["started"] * 1000)
         assert run.data.metrics["seconds"] == known["metrics"]["seconds"]
+
+
+def test_runs_whose_tables_are_gone_are_told_by_their_records(
+    chain_home: Home, tmp_path: Path
+) -> None:
+    home = Home(tmp_path / "home")
+    shutil.copytree(chain_home.path, home.path, ignore=shutil.ignore_patterns("ml*"))
+    shutil.rmtree(home.warehouse / "stars")
+    records = {record.run_id: record for record in iterate_records(home.runs)}
+    lost = next(r for r in records.values() if r.job == "ingest" and "stars" in str(r.outputs))
+    broken = next(r for r in records.values() if r.job == "ingest" and r is not lost)
+    shutil.rmtree(home.warehouse / "moved")
+    (broken.folder / "spec.json").write_text("{")
+    with pytest.warns(UserWarning, match=f"Run {broken.run_id} cannot be told"):
+        counts = rebuild_tracking(home)
+    assert counts == {"rebuilt": len(records) - 1, "known": 0, "broken": 1}
+    client = MlflowClient(home.tracking_uri)
+    experiment = client.get_experiment_by_name("ingest")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.tags["ubspark.run_id"] == lost.run_id
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["output_rows"] == lost.metrics["output_rows"]
+    assert "stars@v0" in run.data.tags["ubspark.output.table"]

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from ubspark.catalogs.delta import TableVersion
 from ubspark.errors import InputMissingError
 from ubspark.lineage.ledger import Ledger
 from ubspark.runtime.home import Home
@@ -127,6 +129,54 @@ def test_changed_byte_of_a_source_is_noticed(chain_home: Home) -> None:
             prepare_replay(original, chain_home, ledger, sandbox=create_sandbox(chain_home))
     finally:
         source.write_bytes(content)
+
+
+def test_altered_file_of_a_table_is_noticed(chain_home: Home) -> None:
+    (file,) = (chain_home.warehouse / "stars").glob("*.parquet")
+    content = file.read_bytes()
+    ledger = open_ledger(chain_home)
+    original = find_original("pairs@v0", chain_home, ledger)
+    try:
+        file.write_bytes(content + b"x")
+        with pytest.raises(InputMissingError, match=r"`inputs\.left`: version 0 .* was altered"):
+            prepare_replay(original, chain_home, ledger, sandbox=create_sandbox(chain_home))
+    finally:
+        file.write_bytes(content)
+
+
+def test_altered_rows_are_named_where_outputs_differ(
+    chain_home: Home, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the same size is as it should be before the run; its digest is not, after it."""
+    monkeypatch.setattr(TableVersion, "find_altered_file", lambda _: None)
+    (file,) = (chain_home.warehouse / "stars").glob("*.parquet")
+    content = file.read_bytes()
+    rows = pq.read_table(file)
+    k = rows.column_names.index("dec")
+    try:
+        pq.write_table(rows.set_column(k, rows.schema.field(k), pc.add(rows["dec"], 1e-5)), file)
+        done, _ = again(chain_home, spark, "pairs@v0")
+    finally:
+        file.write_bytes(content)
+    assert done.verdict == "DIFFERENT"
+    (remark,) = done.remarks
+    assert remark.startswith("`inputs.left`")
+    assert "stars@v0` was altered" in remark
+
+
+def test_original_that_cannot_be_read_any_more_is_told(
+    chain_home: Home, spark: SparkSession
+) -> None:
+    """Its commit still says what it was, so the verdict stands."""
+    file = sorted((chain_home.warehouse / "pairs").glob("*.parquet"))[0]
+    content = file.read_bytes()
+    try:
+        file.write_bytes(content[:100])
+        done, _ = again(chain_home, spark, "pairs@v1")
+    finally:
+        file.write_bytes(content)
+    assert done.verdict == "EXACT"
+    assert any("of the original" in remark and "was altered" in remark for remark in done.remarks)
 
 
 def test_version_whose_files_are_gone_is_refused(chain_home: Home) -> None:

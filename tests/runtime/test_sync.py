@@ -78,9 +78,50 @@ def test_store_that_is_still_away_keeps_the_spool(
 
 def test_broken_file_does_not_hold_up_the_others(home: Home, untracked: RunOutcome) -> None:
     (home.spool / "0.json").write_text("[{")
-    assert sync_spool(home) == {"delivered": 1, "broken": 1}
+    with pytest.warns(UserWarning, match=r"0\.json` stays: it is no record"):
+        assert sync_spool(home) == {"delivered": 1, "broken": 1}
     assert [path.name for path in home.spool.iterdir()] == ["0.json"]
     assert len(find_runs(home)) == 1
+    _ = untracked
+
+
+def test_record_that_is_refused_for_good_does_not_hold_up_the_others(
+    home: Home, untracked: RunOutcome
+) -> None:
+    (path,) = home.spool.iterdir()
+    messages = json.loads(path.read_text())
+    for message in messages:
+        message["run"] = "0000"
+    # No experiment can have this name.
+    messages[0]["spec"]["job"] = ""
+    (home.spool / "0000.json").write_text(json.dumps(messages))
+    with pytest.warns(UserWarning, match=r"0000\.json` stays: MLflow at"):
+        assert sync_spool(home) == {"delivered": 1, "broken": 1}
+    assert [left.name for left in home.spool.iterdir()] == ["0000.json"]
+    _ = untracked
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"run": "0000"}],
+        [{"run": "0000", "event": "dance"}],
+        [{"run": "0000", "event": "finish", "status": "FINISHED", "metrics": {}, "outputs": {}}],
+    ],
+    ids=["no event", "unknown event", "start lost"],
+)
+def test_record_that_cannot_be_delivered_stays(
+    home: Home, untracked: RunOutcome, messages: list[Any]
+) -> None:
+    """It is not thrown away, and holds up no other."""
+    (home.spool / "0000.json").write_text(json.dumps(messages))
+    (home.spool / "00.json").mkdir()
+    with (
+        pytest.warns(UserWarning, match=r"/00\.json` stays: it is no record"),
+        pytest.warns(UserWarning, match=r"/0000\.json` stays: "),
+    ):
+        assert sync_spool(home) == {"delivered": 1, "broken": 2}
+    assert {left.name for left in home.spool.iterdir()} == {"0000.json", "00.json"}
     _ = untracked
 
 

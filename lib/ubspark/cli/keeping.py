@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from ubspark.cli.output import print_json, print_table
+from ubspark.errors import InputMissingError, ParameterError
 from ubspark.runtime.archive import archive_version, restore_version
 from ubspark.runtime.cleanup import plan_cleanup
 from ubspark.runtime.cleanup import remove as remove_files
 from ubspark.runtime.home import Home
-from ubspark.runtime.pins import add_pin, read_pins, remove_pin
+from ubspark.runtime.pins import add_pin, find_pinned, read_pins, remove_pin
 from ubspark.runtime.places import find_entity, open_ledger
 
 __all__ = ["archive", "gc", "pin", "pins", "restore", "unpin"]
@@ -40,7 +41,15 @@ def unpin(table: Table) -> None:
     Example: ubspark unpin hip_x_gaia@v0
     """
     home = Home.find()
-    found = remove_pin(home, find_entity(table, home, open_ledger(home)))
+    try:
+        entity = find_entity(table, home, open_ledger(home))
+    except InputMissingError:
+        # The table may have gone since.
+        known = find_pinned(home, table)
+        if known is None:
+            raise
+        entity = known
+    found = remove_pin(home, entity)
     sys.stdout.write(f"no longer pinned: {found.uri}@v{found.version}\n")
 
 
@@ -106,7 +115,14 @@ def archive(
     Example: ubspark archive hip_x_gaia@v0 /mnt/tape/hip_x_gaia_v0
     """
     home = Home.find()
-    made = archive_version(find_entity(table, home, open_ledger(home)), folder.absolute())
+    entity = find_entity(table, home, open_ledger(home))
+    if entity.kind != "delta":
+        msg = (
+            f"`{table}` is a folder, and an archive holds a version of a table. Copy the folder; "
+            f"`ubspark verify-export` checks the copy by its manifest."
+        )
+        raise ParameterError(msg)
+    made = archive_version(entity, folder.absolute())
     if json:
         print_json(vars(made))
         return

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ubspark.cli.output import print_json
+from ubspark.errors import InputMissingError
 from ubspark.lineage.audit import audit
 from ubspark.lineage.formats import to_dot, to_json, to_tree
 from ubspark.lineage.graph import LineageGraph, trace_down, trace_up
@@ -89,6 +90,9 @@ def _print_counts(counts: dict[str, Any], *, json: bool) -> None:
 
 def _print_audit(home: Home, *, json: bool) -> None:
     """Print what share resolves; exit with 6 where something does not."""
+    if not home.path.is_dir():
+        msg = f"The home folder `{home.path}` is not there. Set UBSPARK_HOME."
+        raise InputMissingError(msg)
     found = audit(open_ledger(home))
     if json:
         print_json({"closed_percent": found.closed_percent, **vars(found)})

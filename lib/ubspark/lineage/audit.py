@@ -29,9 +29,9 @@ class Audit:
 
     @property
     def closed_percent(self) -> float:
-        """Share of the outputs that resolve to runs and sources."""
-        n_open = len(self.open_ends)
-        return 100.0 * (self.n_outputs - n_open) / self.n_outputs if self.n_outputs else 100.0
+        """Share of the outputs that resolve to runs and sources; a damaged place does not."""
+        n_known = self.n_outputs + len(self.damaged)
+        return 100.0 * (self.n_outputs - len(self.open_ends)) / n_known if n_known else 100.0
 
 
 def audit(ledger: Ledger) -> Audit:

@@ -8,7 +8,7 @@ from ubspark.lineage.spec import SPEC_VERSION
 
 __all__ = ["Entity", "Kind", "Made", "is_whole", "list_used"]
 
-Kind = Literal["delta", "folder", "files", "hats"]
+Kind = Literal["delta", "folder", "files", "hats", "model"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Entity:
         Of a Delta table.
     files
         SHA-256 of files, where the record lists them.
+    read_by
+        Id of the run that read it, where that is known: what was made later is not it.
+    made_by
+        Id of the run that exported it, where its reader saw that one did.
     """
 
     kind: Kind
@@ -32,6 +36,8 @@ class Entity:
     identity: str
     version: int | None = None
     files: tuple[str, ...] = field(default=(), compare=False)
+    read_by: str = field(default="", compare=False)
+    made_by: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
@@ -95,7 +101,7 @@ class Made:
         return bool(self.spec["outputs"][self.output]["mode"] == "append")
 
 
-def list_used(spec: Mapping[str, Any]) -> dict[str, Entity]:
+def list_used(spec: Mapping[str, Any], run: str | None = None) -> dict[str, Entity]:
     """Return what a run with this spec read, by role: its inputs, and the model it scored with."""
     used = {}
     for role, record in spec["inputs"].items():
@@ -104,11 +110,14 @@ def list_used(spec: Mapping[str, Any]) -> dict[str, Entity]:
             used[role] = Entity(kind, uri, record["table_id"], int(record["version"]))
         else:
             files = tuple(str(file[2]) for file in record.get("files", ()))
-            used[role] = Entity(kind, uri, record["digest"], files=files)
+            maker = str(record.get("made_by", ""))
+            used[role] = Entity(
+                kind, uri, record["digest"], files=files, read_by=run or "", made_by=maker
+            )
     params = spec["params"]
     if params.get("model") and params.get("model_sha256"):
         sha256 = str(params["model_sha256"])
-        used["model"] = Entity("files", str(params["model"]), sha256, files=(sha256,))
+        used["model"] = Entity("model", str(params["model"]), sha256, files=(sha256,))
     return used
 
 

@@ -110,6 +110,7 @@ def _title(graph: LineageGraph, entity: Entity) -> str:
         "folder": f"folder, digest {entity.identity}",
         "files": f"files, sha256 {entity.identity}",
         "hats": f"HATS catalog, digest {entity.identity}",
+        "model": f"model, sha256 {entity.identity}",
     }[entity.kind]
     note = graph.unresolved.get(entity.key)
     foreign = ", not made by ubspark" if entity.key in graph.foreign else ""

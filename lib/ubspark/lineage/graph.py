@@ -130,7 +130,7 @@ def _resolve(ledger: Ledger, graph: LineageGraph, entity: Entity) -> Made | None
     try:
         made = ledger.find(entity)
     except InputMissingError as error:
-        if entity.kind == "delta":
+        if entity.kind in ("delta", "model") or entity.made_by:
             graph.unresolved[entity.key] = str(error)
         # Files and catalogs from elsewhere end the way up: their digest says what they are.
         return None
@@ -156,7 +156,7 @@ def _add(graph: LineageGraph, entity: Entity, made: Made | None = None) -> None:
 def _add_run(graph: LineageGraph, made: Made) -> list[Entity]:
     """Add the run that made an entity, and what it read; return that."""
     run = _add_node(graph, made)
-    used = list_used(made.spec)
+    used = list_used(made.spec, made.run)
     for role, entity in used.items():
         _add(graph, entity)
         graph.links[Link("used", run, entity.key, role)] = None

@@ -97,8 +97,17 @@ class Ledger:
             msg = f"`{entity.place}` (table id {entity.identity}) is in no place known here."
             raise InputMissingError(msg)
         made_folder = self._find_folder(entity)
+        if made_folder is None and entity.kind == "model":
+            msg = (
+                f"The model of `{entity.uri}` (sha256 {entity.identity}) is in no place known here."
+            )
+            raise InputMissingError(msg)
         if made_folder is None:
             msg = f"`{entity.uri}` is no folder made by ubspark."
+            if entity.made_by:
+                msg = (
+                    f"The export `{entity.uri}` of run {entity.made_by} is in no place known here."
+                )
             raise InputMissingError(msg)
         return made_folder
 
@@ -117,11 +126,12 @@ class Ledger:
 
     def find_uses(self, entity: Entity) -> Iterator[tuple[str, Made]]:
         """Yield what was made from an entity below the roots, with the role it had."""
+        folders = [made for made in self.all if made.entity == entity and entity.kind == "folder"]
         for made in self.all:
             if made.run is None:
                 continue
-            for role, used in list_used(made.spec).items():
-                if used.key == entity.key or (entity.kind == "folder" and _is_in(used, entity)):
+            for role, used in list_used(made.spec, made.run).items():
+                if used.key == entity.key or any(_is_in(used, folder) for folder in folders):
                     yield role, made
 
     def find_next(self, entity: Entity) -> Made | None:
@@ -153,10 +163,10 @@ class Ledger:
         place = Path(entity.uri)
         for folder in (place, place.parent):
             made = self.read_folder(folder) if is_export(folder) else None
-            if made is not None and (made.entity == entity or _is_in(entity, made.entity)):
+            if made is not None and (made.entity == entity or _is_in(entity, made)):
                 return made
         known = (made for made in self.all if made.entity.kind == "folder")
-        return next((m for m in known if entity.files and _is_in(entity, m.entity)), None)
+        return next((m for m in known if entity.files and _is_in(entity, m)), None)
 
     def _find_tables(self) -> Iterator[str]:
         for root in self._roots:
@@ -170,8 +180,11 @@ class Ledger:
                 yield path.parent
 
 
-def _is_in(part: Entity, folder: Entity) -> bool:
-    """Whether files belong to a folder; a catalog that lists no files is known by its place."""
+def _is_in(part: Entity, folder: Made) -> bool:
+    """Whether files belong to a folder; a catalog without a list of files goes by place, time."""
     if part.files:
-        return set(part.files) <= set(folder.files)
-    return part.kind == "hats" and Path(folder.uri) in (Path(part.uri), Path(part.uri).parent)
+        return set(part.files) <= set(folder.entity.files)
+    # Ids of runs sort by time: what was made after it was read is another catalog.
+    is_older = not part.read_by or (folder.run or "") < part.read_by
+    place = Path(folder.entity.uri)
+    return part.kind == "hats" and is_older and place in (Path(part.uri), Path(part.uri).parent)

@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from ubspark.errors import InputMissingError
+from ubspark.catalogs.export.manifest import is_export, read_manifest
+from ubspark.errors import InputMissingError, UbsparkError
 
-__all__ = ["compute_manifest"]
+__all__ = ["compute_manifest", "find_maker"]
 
 
 def compute_manifest(paths: Iterable[str], root: str) -> list[tuple[str, int, str]]:
@@ -35,3 +36,14 @@ def compute_manifest(paths: Iterable[str], root: str) -> list[tuple[str, int, st
             msg = f"The file `{path}` cannot be read: {error.strerror}."
             raise InputMissingError(msg) from error
     return found
+
+
+def find_maker(uri: str) -> str | None:
+    """Return the id of the run that exported a file or folder, None where none did."""
+    place = Path(uri)
+    folder = next((folder for folder in (place, place.parent) if is_export(folder)), None)
+    try:
+        run = None if folder is None else read_manifest(folder).record.get("run")
+    except UbsparkError:
+        return None
+    return None if run is None else str(run)

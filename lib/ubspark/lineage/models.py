@@ -39,12 +39,17 @@ class RegisteredModel:
     folder
         Where its files are.
     sha256
-        Of its estimator, as it was registered.
+        Digest of the model, as it was registered.
     """
 
     address: str
     folder: Path
     sha256: str
+
+
+def name_model(folder: Path) -> str:
+    """Return the name of a folder as the registry takes it."""
+    return re.sub(r"[^\w-]+", "_", folder.name).strip("_") or "model"
 
 
 def register_models(client: Any, run: str, message: Mapping[str, Any]) -> None:
@@ -62,7 +67,7 @@ def register_models(client: Any, run: str, message: Mapping[str, Any]) -> None:
     for folder, manifest in _find_models(message):
         known = client.search_model_versions(f"run_id = '{run}'")
         params = manifest.record["spec"]["params"]
-        name = str(params.get("registered_name") or folder.name)
+        name = str(params.get("registered_name") or name_model(folder))
         version = known[0] if known else _register(client, run, folder, name, manifest)
         alias = params.get("alias")
         if alias and not _is_newer(client, name, alias, str(message["run"])):
@@ -230,7 +235,8 @@ def _find_folder(client: Any, version: Any, copies: Path) -> Path:
 
 
 def _holds(folder: Path, sha256: str) -> bool:
+    """Whether a folder holds the model of a digest."""
     try:
         return load_card(folder)[1] == sha256
-    except (UbsparkError, OSError, ValueError, LookupError):
+    except (UbsparkError, OSError):
         return False

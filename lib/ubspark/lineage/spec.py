@@ -42,6 +42,8 @@ class FileInput:
     #: (path below the folder, bytes, sha256) of each file.
     files: Sequence[tuple[str, int, str]]
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: Id of the run of ubspark that exported them, where one did.
+    made_by: str | None = None
     kind: Literal["files"] = "files"
 
     @property
@@ -58,7 +60,8 @@ class FileInput:
     def to_json(self) -> dict[str, Any]:
         """Return all of it."""
         files = [list(file) for file in self.files]
-        return {"kind": self.kind, "uri": self.uri, "files": files, **self.identity}
+        facts = {"kind": self.kind, "uri": self.uri, "files": files}
+        return {**facts, **_name_maker(self.made_by), **self.identity}
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class CatalogInput:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: Of what the digests are; that of footers stays where a byte changes inside a column.
     known_by: Literal["files", "footers"] = "files"
+    #: Id of the run of ubspark that exported it, where one did.
+    made_by: str | None = None
     kind: Literal["hats"] = "hats"
 
     @property
@@ -83,8 +88,12 @@ class CatalogInput:
     def to_json(self) -> dict[str, Any]:
         """Return all of it; the manifest itself may name a hundred thousand files."""
         size = {"n_files": self.n_files, "n_bytes": self.n_bytes}
-        facts = {**size, "known_by": self.known_by}
+        facts = {**size, "known_by": self.known_by, **_name_maker(self.made_by)}
         return {"kind": self.kind, "uri": self.uri, **facts, **self.identity}
+
+
+def _name_maker(run: str | None) -> dict[str, str]:
+    return {} if run is None else {"made_by": run}
 
 
 InputRecord = TableInput | FileInput | CatalogInput

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from ubspark.lineage.models import RegisteredModel, find_model, register_models
 from ubspark.lineage.spec import FrozenSpec, to_canonical_json
 
-__all__ = ["FolderRecord", "OutputRecord", "Tracker", "describe_place", "load_output"]
+__all__ = ["FolderRecord", "OutputRecord", "Tracker", "describe_place", "is_refusal", "load_output"]
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -148,6 +148,12 @@ class Tracker:
         if self.mlflow_run is None:
             self.mlflow_run = _find_run(client, run_id)
         for message in messages:
+            if message["event"] not in ("start", "finish"):
+                msg = f"it has the event `{message['event']}`, which nobody knows here"
+                raise ValueError(msg)
+            if message["event"] == "finish" and self.mlflow_run is None:
+                msg = "its start was lost, and the store does not know the run"
+                raise ValueError(msg)
             self._send(message)
 
     def list_runs(self) -> set[str]:
@@ -274,6 +280,15 @@ def _log_params(client: Any, run: str, params: Mapping[str, Any]) -> None:
 
     given = [Param(_to_key(key), _clip(value, _MAX_PARAM)) for key, value in params.items()]
     _log_batches(client, run, params=given)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether a record was refused for what is in it, and would be again."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return error.get_http_status_code() in (400, 404)
+    return isinstance(error, ValueError | LookupError | TypeError | AttributeError)
 
 
 def _log_metrics(client: Any, run: str, metrics: Mapping[str, float], time_ms: int) -> None:

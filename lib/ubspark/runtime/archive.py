@@ -6,24 +6,32 @@ has the id of its table, so lineage and replay find it where it lies.
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from ubspark.catalogs.delta import is_delta_table, open_table, read_history
-from ubspark.catalogs.digests import ContentDigest, compute_digest
+from ubspark.catalogs.delta import is_delta_table, open_table
 from ubspark.catalogs.export.manifest import compute_sha256
 from ubspark.catalogs.log_files import LOG_FOLDER, list_version_files, read_log
-from ubspark.errors import ConflictError, InputMissingError, SourceError, UbsparkError
-from ubspark.lineage.entities import Entity, is_whole
+from ubspark.errors import (
+    ConflictError,
+    InputMissingError,
+    SourceError,
+    TransientError,
+    UbsparkError,
+)
+from ubspark.lineage.entities import Entity
+from ubspark.runtime.content import compute_content, find_stated
 from ubspark.runtime.folders import create_folder
 from ubspark.runtime.tables import validate_outside_tables
 
 __all__ = ["Archived", "archive_version", "restore_version"]
 
 _MANIFEST = "ubspark-archive.json"
+#: Begins the name of a file that is being copied.
+_PART = ".part-"
 
 
 @dataclass(frozen=True)
@@ -64,23 +72,28 @@ def archive_version(entity: Entity, target: Path) -> Archived:
     _validate_there(source, files, entity)
     validate_outside_tables(str(target.absolute()), "the archive")
     create_folder(target, "the archive")
-    (target / LOG_FOLDER).mkdir(parents=True)
-    sums = {name: _copy(source / name, target / name) for name in files}
-    commits = {
-        entry.path.name: _copy(entry.path, target / LOG_FOLDER / entry.path.name)
-        for entry in log[: version + 1]
-    }
-    digest = _validate_copy(entity, target)
-    content = {
-        "ubspark_archive": 1,
-        "uri": entity.uri,
-        "table_id": entity.identity,
-        "version": version,
-        "digest": digest,
-        "files": sums,
-        "commits": commits,
-    }
-    (target / _MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    # Beside its place until it is whole; what an attempt that was killed left there goes.
+    work = target.with_name(f".{target.name}.ubspark-archive")
+    with _writing(work):
+        if work.exists():
+            shutil.rmtree(work)
+        sums = {name: _copy(source / name, work / name) for name in files}
+        commits = {
+            entry.path.name: _copy(entry.path, work / LOG_FOLDER / entry.path.name)
+            for entry in log[: version + 1]
+        }
+        digest = _validate_copy(entity, work)
+        content = {
+            "ubspark_archive": 1,
+            "uri": entity.uri,
+            "table_id": entity.identity,
+            "version": version,
+            "digest": digest,
+            "files": sums,
+            "commits": commits,
+        }
+        (work / _MANIFEST).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        work.replace(target)
     return Archived(target, entity.uri, version, digest, len(files))
 
 
@@ -104,28 +117,40 @@ def restore_version(folder: Path, target: Path | None = None) -> Archived:
     if place.is_file():
         msg = f"`{place}` is a file; name another place with `--to`."
         raise ConflictError(msg)
-    commits = {f"{LOG_FOLDER}/{name}": sha for name, sha in content.get("commits", {}).items()}
+    validate_outside_tables(str(place.absolute()), "the table")
+    commits = {f"{LOG_FOLDER}/{name}": sha for name, sha in content["commits"].items()}
     for name, digest in (*content["files"].items(), *commits.items()):
         if _compute_sha256(folder / name) != digest:
             msg = f"The file `{name}` of the archive `{folder}` is not what was archived."
             raise ArchiveDamagedError(msg)
-    _validate_target(place, str(content["table_id"]))
+    _validate_target(place, str(content["table_id"]), {*content["files"], *commits})
     lacking = [name for name, sha in content["files"].items() if not _is_file(place / name, sha)]
-    for name in lacking:
-        _copy(folder / name, place / name)
-    _restore_log(folder, place, int(content["version"]))
-    if _digest(str(place), int(content["version"])) != content["digest"]:
+    with _writing(place):
+        for name in lacking:
+            _copy(folder / name, place / name)
+        _restore_log(folder, place, int(content["version"]), sorted(content["commits"]))
+    if compute_content(str(place), int(content["version"])) != content["digest"]:
         msg = f"`{place}@v{content['version']}` does not hold the rows that were archived."
         raise ArchiveDamagedError(msg)
     return Archived(folder, str(place), content["version"], content["digest"], len(lacking))
 
 
-def _restore_log(folder: Path, place: Path, version: int) -> None:
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say in one sentence where files cannot be copied to."""
+    try:
+        yield
+    except OSError as error:
+        msg = f"The folder `{folder}` cannot be written: {error.strerror or error}."
+        raise TransientError(msg) from error
+
+
+def _restore_log(folder: Path, place: Path, version: int, commits: Sequence[str]) -> None:
     """Give a table the commits of the archive, where its own do not reach so far."""
     latest = open_table(str(place)).version if is_delta_table(str(place)) else -1
     if latest >= version:
         return
-    for path in sorted((folder / LOG_FOLDER).iterdir()):
+    for path in (folder / LOG_FOLDER / name for name in commits):
         target = place / LOG_FOLDER / path.name
         if not target.exists():
             _copy(path, target)
@@ -140,14 +165,21 @@ def _is_file(path: Path, sha256: str) -> bool:
     return path.is_file() and _compute_sha256(path) == sha256
 
 
-def _validate_target(place: Path, table_id: str) -> None:
+def _validate_target(place: Path, table_id: str, own: set[str]) -> None:
+    """Refuse a place that holds anything but the table, or what a killed attempt put there."""
     if is_delta_table(str(place)):
         if open_table(str(place)).table_id == table_id:
             return
-    elif not place.exists() or not any(place.iterdir()):
+    elif not place.exists() or all(_is_own(path, place, own) for path in place.rglob("*")):
         return
     msg = f"`{place}` is not the table of this archive; name another place with `--to`."
     raise ConflictError(msg)
+
+
+def _is_own(path: Path, place: Path, own: set[str]) -> bool:
+    is_folder = path.is_dir() and not path.is_symlink()
+    name = path.with_name(path.name.removeprefix(_PART)).relative_to(place).as_posix()
+    return name in own or (is_folder and any(file.startswith(f"{name}/") for file in own))
 
 
 def _validate_there(source: Path, files: list[str], entity: Entity) -> None:
@@ -160,37 +192,11 @@ def _validate_there(source: Path, files: list[str], entity: Entity) -> None:
 def _validate_copy(entity: Entity, target: Path) -> str:
     """Return the content digest of a copy that is the same as that of the original."""
     version = int(entity.version or 0)
-    wanted, found = (_digest(place, version) for place in (entity.uri, str(target)))
-    stated = [
-        _get_stated(commit) for commit in read_history(entity.uri) if commit.version == version
-    ]
-    if found != wanted or any(digest not in (None, found) for digest in stated):
+    wanted, found = (compute_content(place, version) for place in (entity.uri, str(target)))
+    if found != wanted or find_stated(entity.uri, version) not in (None, found):
         msg = f"The copy in `{target}` does not hold the rows of `{entity.place}`."
         raise ArchiveDamagedError(msg)
     return found
-
-
-def _get_stated(commit: Any) -> str | None:
-    """Return the digest that the commit states of the whole version, if it does."""
-    record = commit.record
-    if record is None or not is_whole(record):
-        return None
-    if record["spec"]["outputs"][record["output"]]["mode"] == "append":
-        return None
-    return str(record["digest"])
-
-
-def _digest(uri: str, version: int) -> str:
-    table = open_table(uri, version=version)
-    digest = ContentDigest.empty(table.schema.to_arrow())
-    try:
-        for batch in table.to_dataset().to_batches():
-            digest = digest + compute_digest(batch)
-    except (pa.ArrowException, OSError) as error:
-        first = str(error).partition("\n")[0].rstrip(".")
-        msg = f"`{uri}@v{version}` cannot be read whole: {first}."
-        raise SourceError(msg) from error
-    return str(digest)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -200,12 +206,13 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise InputMissingError(msg)
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        places = [Path(name) for name in (*content["files"].keys(), content["uri"])]
+        names = [Path(name) for name in (*content["files"].keys(), *content["commits"].keys())]
         is_complete = isinstance(content["version"], int) and {"digest", "table_id"} <= set(content)
+        is_complete &= isinstance(content["uri"], str)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f"`{path}` is damaged."
         raise SourceError(msg) from error
-    if not is_complete or any(name.is_absolute() or ".." in name.parts for name in places[:-1]):
+    if not is_complete or any(name.is_absolute() or ".." in name.parts for name in names):
         msg = f"`{path}` is damaged."
         raise SourceError(msg)
     return content
@@ -214,8 +221,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def _copy(source: Path, target: Path) -> str:
     """Copy a file by way of a part file; return its SHA-256."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".part-{target.name}")
-    shutil.copy2(source, part)
+    part = target.with_name(_PART + target.name)
+    # A time of its own: to `gc`, a file that has just come back is no old one.
+    shutil.copyfile(source, part)
     part.replace(target)
     return _compute_sha256(target)
 

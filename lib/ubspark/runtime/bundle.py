@@ -4,16 +4,18 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ubspark.catalogs.export.manifest import MANIFEST_FILE
 from ubspark.catalogs.log_files import list_version_files, read_log
-from ubspark.errors import ConflictError, InputMissingError, SourceError
+from ubspark.errors import ConflictError, InputMissingError, SourceError, UbsparkError
 from ubspark.features.out_of_fold import OUT_OF_FOLD_FILE
 from ubspark.lineage.crate import CRATE_FILE, CrateFile, CrateRun, to_crate
 from ubspark.lineage.entities import Entity, Made, is_whole
 from ubspark.lineage.environment import describe_code, to_lock
+from ubspark.runtime.content import find_stated
 from ubspark.runtime.folders import create_folder
 from ubspark.runtime.wheel import pack_wheel
 
@@ -167,7 +169,10 @@ def _list_input(name: str, entry: Mapping[str, Any], run: Path) -> dict[str, Any
     """Return what identifies an input, and its files as far as they are known."""
     known = {key: value for key, value in entry.items() if key != "options"}
     if entry["kind"] == "delta":
-        known["files"] = _list_table(Path(str(entry["uri"])), int(entry["version"]))
+        uri, version = str(entry["uri"]), int(entry["version"])
+        known["files"] = _list_table(Path(uri), version)
+        with suppress(UbsparkError):
+            known["digest"] = find_stated(uri, version)
     if entry["kind"] == "hats" and (run / f"manifest-{name}.json").is_file():
         listed = json.loads((run / f"manifest-{name}.json").read_text(encoding="utf-8"))
         known["files"] = [[path, *facts] for path, facts in listed.items()]

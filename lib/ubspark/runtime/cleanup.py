@@ -1,5 +1,6 @@
 """What of a home's tables can go: files that no log ever named, and versions nobody needs."""
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from ubspark.catalogs.log_files import find_named_files, list_version_files, read_log
 from ubspark.errors import UbsparkError
-from ubspark.lineage.entities import Made
+from ubspark.lineage.entities import Entity, Made
 from ubspark.lineage.graph import LineageGraph, trace_up
 from ubspark.lineage.ledger import Ledger
 from ubspark.runtime.home import Home
@@ -81,7 +82,8 @@ def plan_cleanup(home: Home, *, versions: bool = False, now: float | None = None
     removals: list[Removal] = []
     kept: list[Keeping] = []
     reasons = _find_needed(ledger, homes, moment)
-    if versions and ledger.damaged:
+    damaged = ledger.damaged | dict(_find_damaged_runs(homes))
+    if versions and damaged:
         # What it was made from is not known, so nothing can be said to be needed by nobody.
         versions = False
         kept.append(Keeping("all versions", "what is damaged, below, may need them"))
@@ -99,7 +101,7 @@ def plan_cleanup(home: Home, *, versions: bool = False, now: float | None = None
                 kept.append(Keeping(uri, str(error)))
                 continue
             kept += _tell_needed(table, reasons) if versions else []
-    kept += [Keeping(place, reason) for place, reason in ledger.damaged.items()]
+    kept += [Keeping(place, reason) for place, reason in damaged.items()]
     return Cleanup(tuple(removals), tuple(kept))
 
 
@@ -133,12 +135,41 @@ def _find_needed(ledger: Ledger, homes: Sequence[Home], now: float) -> dict[str,
             for key, entity in graph.entities.items():
                 if entity.kind == "delta":
                     needed.setdefault(key, f"{made.entity.name}, which stays, was made from it")
+            for taught in _find_taught(graph, by_uri):
+                needed.setdefault(
+                    taught.key, f"{made.entity.name}, which stays, was learnt from it"
+                )
     return needed
+
+
+def _find_taught(graph: LineageGraph, by_uri: Mapping[str, list[Made]]) -> Iterator[Entity]:
+    """Yield the versions that models were trained on whose folders may be gone."""
+    for run in graph.runs.values():
+        uri, _, version = str(run.spec["params"].get("training_table")).rpartition("@v")
+        # Where it is not there any more, it may have moved: any table of its name may be it.
+        tables = [by_uri[uri]] if uri in by_uri else by_uri.values()
+        for made in (made for table in tables for made in table):
+            is_it = made.entity.uri == uri or Path(made.entity.uri).name == Path(uri).name
+            if is_it and str(made.entity.version) == version:
+                yield made.entity
 
 
 def _tell_needed(table: Sequence[Made], reasons: Mapping[str, str]) -> list[Keeping]:
     listed = ((made.entity.place, reasons.get(made.entity.key)) for made in table)
     return [Keeping(place, reason) for place, reason in listed if reason is not None]
+
+
+def _find_damaged_runs(homes: Sequence[Home]) -> Iterator[tuple[str, str]]:
+    """Yield the runs of which nobody can say what they read or wrote."""
+    for run in (run for home in homes for run in sorted(home.runs.glob("*"))):
+        for path in (run / "record.json", run / "spec.json"):
+            try:
+                content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+                is_whole = isinstance(content, dict)
+            except (OSError, ValueError):
+                is_whole = False
+            if not is_whole:
+                yield str(path), "It is damaged, so that nobody knows what its run read."
 
 
 def _find_live(home: Home) -> Iterator[tuple[str, str]]:
@@ -172,6 +203,8 @@ def _plan_table(
         name = path.relative_to(folder).as_posix()
         if name.startswith("_delta_log/") or not path.name.startswith(_OURS) or not path.is_file():
             continue
+        if _is_in_another_table(path, folder):
+            continue
         facts = path.stat()
         if now - facts.st_mtime < _DAY_SECONDS:
             continue
@@ -179,6 +212,12 @@ def _plan_table(
             yield Removal(path, facts.st_size, "no version of the table ever named it")
         elif name in unneeded:
             yield Removal(path, facts.st_size, unneeded[name])
+
+
+def _is_in_another_table(path: Path, folder: Path) -> bool:
+    """Whether a table of its own lies between a file and a table's folder."""
+    between = (parent for parent in path.parents if folder in parent.parents)
+    return any((parent / "_delta_log").is_dir() for parent in between)
 
 
 def _find_unneeded(

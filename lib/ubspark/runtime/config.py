@@ -69,7 +69,28 @@ _MEMORY = re.compile(r"[1-9]\d*[kmgt]b?", re.IGNORECASE)
 _MASTER = re.compile(
     r"local|local\[(\*|[1-9]\d*)(,\d+)?\]|local-cluster\[\d+,\d+,\d+\]|yarn|(spark|k8s)://.+"
 )
+#: Names of settings and variables that hold secrets, and of those that only name one.
+_SECRET = re.compile(r"(?i)secret|passw(?:or)?d|access[._]key|session[._]token|(?:^|_)token$")
+_NAMES_SECRET = re.compile(r"\.(?:secrets|secretKeyRef)\.")
 Text = Annotated[str, BeforeValidator(_to_text)]
+
+
+def validate_no_secrets(settings: dict[str, str]) -> dict[str, str]:
+    """Refuse settings that hold a secret, by their names.
+
+    Raises
+    ------
+    ValueError
+        Naming the first.
+    """
+    for key in settings:
+        if _SECRET.search(key) and not _NAMES_SECRET.search(key):
+            msg = (
+                f"`{key}` would hold a secret, which commits and records would keep; give it by "
+                f"the environment (on Kubernetes by a Secret that `k8s.secrets` names)"
+            )
+            raise ValueError(msg)
+    return settings
 
 
 class _Section(BaseModel):
@@ -129,8 +150,10 @@ class ResourceConfig(_Section):
     #: ``broadcast`` holds the smaller one in memory, ``shuffle`` sorts both anew; by default
     #: the sizes decide. The answer is the same.
     plan: Literal["auto", "cells", "broadcast", "shuffle"] = "auto"
-    #: Further Spark settings.
-    spark: dict[str, Text] = Field(default_factory=dict)
+    #: Further Spark settings; no secrets, which records and commits would keep.
+    spark: Annotated[dict[str, Text], AfterValidator(validate_no_secrets)] = Field(
+        default_factory=dict
+    )
 
 
 class RunConfig(_Section):

@@ -9,7 +9,7 @@ from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkContext
 
 from ubspark import errors
-from ubspark.errors import InputMissingError, TransientError, UbsparkError
+from ubspark.errors import InputMissingError, SourceError, TransientError, UbsparkError
 
 __all__ = ["describe_failure"]
 
@@ -22,7 +22,12 @@ _ABSENT = re.compile(
     r"|FAILED_READ_FILE\.FILE_NOT_EXIST\].*?reading file (?:file:)?(?P<spark>/\S+?)\.? "
 )
 _DEATH_S = 5.0
-_LAST_ERROR = re.compile(r"^(?:[\w.]+(?:Error|Exception)): .+$", re.MULTILINE)
+#: What Spark says of a file that it cannot read.
+_UNREADABLE = re.compile(r"\[FAILED_READ_FILE[^\]]*\][^\n]*?reading file (?:file://)?(\S+?)\.?\s")
+#: Of Python, Arrow and Java, the last one that a traceback names.
+_LAST_ERROR = re.compile(
+    r"^(?:Caused by: |: )?((?:[\w.]+(?:Error|Exception)|pyarrow\.lib\.\w+): .+)$", re.MULTILINE
+)
 
 
 def describe_failure(error: BaseException) -> UbsparkError:
@@ -48,6 +53,10 @@ def describe_failure(error: BaseException) -> UbsparkError:
             f"it must lie where every machine sees it."
         )
         return InputMissingError(msg)
+    damaged = _UNREADABLE.search(text)
+    if damaged:
+        msg = f"`{damaged[1]}` cannot be read: it is cut or damaged. Fetch it again."
+        return SourceError(msg)
     if _has_java_ended(error):
         return TransientError("The Java process of Spark was killed. Run again.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):

@@ -12,7 +12,7 @@ from ubspark.catalogs.export.manifest import (
     write_manifest,
 )
 from ubspark.catalogs.export.staging import StagingFolder
-from ubspark.catalogs.export.verify import verify_export
+from ubspark.catalogs.export.verify import validate_own_files, verify_export
 from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.errors import ConflictError, TransientError, UbsparkError
 from ubspark.lineage.commits import build_commit_record
@@ -61,11 +61,19 @@ def validate_folder(job: PreparedJob, name: str) -> None:
     if in_the_way is not None:
         msg = f"`outputs.{name}.path` is `{target}`, but `{in_the_way}` is a file."
         raise ConflictError(msg)
+    if target.is_symlink():
+        msg = f"`{target}` is a link; name the folder that it leads to, or another one."
+        raise ConflictError(msg)
+    outer = next((folder for folder in target.parents if is_export(folder)), None)
+    if outer is not None:
+        msg = f"`{target}` lies in the export `{outer}`; choose another folder."
+        raise ConflictError(msg)
     if not target.exists() or not any(target.iterdir()):
         return
     if not is_export(target):
         msg = f"`{target}` is not empty and no export of ubspark; choose another folder."
         raise ConflictError(msg)
+    validate_own_files(target)
     if mode == "error" and _find(str(target), key=job.spec.key, output=name) is None:
         msg = (
             f"`{target}` holds another export. Choose another folder, or set "

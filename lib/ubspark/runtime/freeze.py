@@ -19,7 +19,7 @@ from ubspark.catalogs.retention import find_deadline
 from ubspark.catalogs.sources import open_source
 from ubspark.catalogs.sources.hats import HatsSource
 from ubspark.errors import ConflictError, ParameterError, TransientError, UbsparkError
-from ubspark.lineage.manifest import compute_manifest
+from ubspark.lineage.manifest import compute_manifest, find_maker
 from ubspark.lineage.spec import CatalogInput, FileInput, FrozenSpec, InputRecord, TableInput
 from ubspark.recipes import RECIPES
 from ubspark.recipes.base import ANY_NAME, JobInput, Params, Recipe
@@ -37,7 +37,7 @@ from ubspark.runtime.registry import resolve_model
 from ubspark.runtime.tables import locate_table, validate_outside_tables
 from ubspark.sky.regions import Region, parse_region
 
-__all__ = ["PreparedJob", "prepare_job"]
+__all__ = ["PreparedJob", "find_recipe", "get_output_kind", "prepare_job", "validate_names"]
 
 
 _INPUT_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -72,8 +72,7 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
         With one sentence for the first thing that is wrong.
     """
     recipe = find_recipe(config.job)
-    kinds = _find_input_kinds(recipe, config.inputs)
-    _validate_names("outputs", config.outputs, recipe.outputs, recipe.name)
+    kinds = validate_names(config)
     given = resolve_model(validate_model(recipe.params, config.params, "params."), home)
     opened = {
         name: _identify(_open_input(name, kind, config.inputs[name], home, scratch), config)
@@ -170,6 +169,20 @@ def _find_input_kinds(recipe: Recipe, given: Mapping[str, Any]) -> dict[str, str
 
 def _list_optional(recipe: Recipe) -> list[str]:
     return [name for name, kind in recipe.inputs.items() if kind.endswith("?")]
+
+
+def validate_names(config: JobConfig) -> Mapping[str, str]:
+    """Refuse inputs and outputs that a job does not have, or lacks; return the kinds of its inputs.
+
+    Raises
+    ------
+    ParameterError
+        Naming the first, with the nearest that there is.
+    """
+    recipe = find_recipe(config.job)
+    kinds = _find_input_kinds(recipe, config.inputs)
+    _validate_names("outputs", config.outputs, recipe.outputs, recipe.name)
+    return kinds
 
 
 def _validate_names(
@@ -375,7 +388,8 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
         if isinstance(opened.source, HatsSource):
             return _record_catalog(opened.source.catalog, options)
         manifest = compute_manifest(opened.source.files, opened.source.path)
-        return FileInput(str(Path(opened.source.path).absolute()), manifest, options)
+        place = str(Path(opened.source.path).absolute())
+        return FileInput(place, manifest, options, find_maker(place))
     table = opened.table
     if table is None:
         raise AssertionError
@@ -404,4 +418,5 @@ def _record_catalog(catalog: HatsCatalog, options: Mapping[str, Any]) -> Catalog
         catalog.n_bytes,
         options,
         "footers" if catalog.is_known_by_footers else "files",
+        find_maker(catalog.uri),
     )

@@ -5,11 +5,13 @@ import json
 import time
 from dataclasses import asdict, dataclass
 
+from ubspark.catalogs.addresses import parse_address
+from ubspark.catalogs.delta import open_table
 from ubspark.errors import InputMissingError, ParameterError, SourceError, TransientError
 from ubspark.lineage.entities import Entity
 from ubspark.runtime.home import Home
 
-__all__ = ["Pin", "add_pin", "read_pins", "remove_pin"]
+__all__ = ["Pin", "add_pin", "find_pinned", "read_pins", "remove_pin"]
 
 _FILE = "pins.json"
 
@@ -43,7 +45,10 @@ def read_pins(home: Home) -> list[Pin]:
     if not path.exists():
         return []
     try:
-        return [Pin(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(listed, list):
+            raise TypeError
+        return [Pin(**entry) for entry in listed]
     except (OSError, ValueError, TypeError) as error:
         msg = f"The list of pins `{path}` cannot be read; mend it before anything is removed."
         raise SourceError(msg) from error
@@ -56,15 +61,30 @@ def add_pin(home: Home, entity: Entity, reason: str) -> Pin:
     ------
     ParameterError
         If there is no reason, or the entity is no table version.
+    InputMissingError
+        If the version cannot be read any more: nothing would be kept.
     """
     if entity.version is None or not reason.strip():
         msg = "A pin needs a table version and a `--reason`, such as the DOI that cites it."
         raise ParameterError(msg)
+    open_table(entity.uri, version=entity.version)
     pin = Pin(entity.uri, entity.identity, entity.version, reason, getpass.getuser(), time.time())
     home.validate_writable()
     with home.lock("pins"):
         _write(home, [*(p for p in read_pins(home) if p.key != pin.key), pin])
     return pin
+
+
+def find_pinned(home: Home, text: str) -> Entity | None:
+    """Return the pinned version that a user names by the place where it was, None if none is."""
+    address = parse_address(text)
+    uri = address.to_uri(home.warehouse)
+    found = [pin for pin in read_pins(home) if pin.uri == uri]
+    if address.version is not None:
+        found = [pin for pin in found if pin.version == address.version]
+    if len(found) != 1:
+        return None
+    return Entity("delta", uri, found[0].table_id, found[0].version)
 
 
 def remove_pin(home: Home, entity: Entity) -> Pin:

@@ -1,15 +1,17 @@
 """The record of each run, a folder in the home: what it was asked, what came of it.
 
-A record is written before the work starts; a run that was killed is found by its dead process
-and closed by the next command.
+A record is written before the work starts; a run that was killed is found by its dead process,
+one of another machine by its silence, and closed by the next command.
 """
 
 import json
 import os
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +22,11 @@ from ubspark.lineage.spec import FrozenSpec
 
 __all__ = ["Phase", "RunRecord", "create_run_id", "iterate_records"]
 
+#: Touched by a run that works, for readers on other machines.
+_ALIVE_FILE = "alive"
+_ALIVE_SECONDS = 60.0
+#: Clocks of machines differ, and file servers take their time.
+_SILENT_SECONDS = 1800.0
 #: The phases of IVOA's Universal Worker Service that a run can be in.
 Phase = Literal["EXECUTING", "COMPLETED", "ERROR", "ABORTED"]
 
@@ -78,13 +85,43 @@ class RunRecord:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the run claims to work, but its process on this machine is gone."""
-        if self.phase != "EXECUTING" or self.host != socket.gethostname():
+        """Whether the run claims to work, but its process is gone; of others, its sign of life."""
+        if self.phase != "EXECUTING":
             return False
+        if self.host != socket.gethostname():
+            return self._is_silent()
         try:
             return abs(psutil.Process(self.pid).create_time() - self.pid_started) > 1
         except psutil.NoSuchProcess:
             return True
+
+    def _is_silent(self) -> bool:
+        try:
+            touched = (self.folder / _ALIVE_FILE).stat().st_mtime
+        except OSError:
+            return False
+        return time.time() - touched > _SILENT_SECONDS
+
+    @contextmanager
+    def keep_alive(self, seconds: float = _ALIVE_SECONDS) -> Iterator[None]:
+        """Give a sign of life while the body runs."""
+        ended = threading.Event()
+
+        def touch() -> None:
+            while True:
+                with suppress(OSError):
+                    (self.folder / _ALIVE_FILE).touch()
+                if ended.wait(seconds):
+                    return
+
+        thread = threading.Thread(target=touch, daemon=True, name="alive")
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            (self.folder / _ALIVE_FILE).unlink(missing_ok=True)
 
     def save(self) -> None:
         """Write the record so that a reader sees the old one or the new one."""

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,15 @@ from typing import Any
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from ubspark.errors import InputMissingError
+from ubspark.catalogs.delta import open_table
+from ubspark.errors import InputMissingError, UbsparkError
 from ubspark.lineage.comparison import Comparison, Tolerance, Verdict
 from ubspark.lineage.entities import Made
 from ubspark.lineage.environment import describe_code, describe_environment
 from ubspark.lineage.ledger import Ledger
 from ubspark.runtime.bundle import is_bundle, read_bundle
-from ubspark.runtime.config import JobConfig
+from ubspark.runtime.config import JobConfig, TableRef
+from ubspark.runtime.content import compute_content, find_stated
 from ubspark.runtime.foreign import describe_footers
 from ubspark.runtime.freeze import prepare_job
 from ubspark.runtime.home import Home
@@ -70,7 +72,8 @@ class Replay:
     changes
         Sentences about what is not as it was: code, environment.
     remarks
-        Sentences about inputs of which not every byte was compared.
+        Sentences about inputs of which not every byte was compared, and, where outputs differ,
+        about tables whose rows are not those that were committed.
     differences
         Files with rows that differ.
     """
@@ -170,7 +173,11 @@ def replay(
             paths.append(record.folder / f"differences-{name}.parquet")
             pq.write_table(found.rows, paths[-1])
     remarks = list(describe_footers(original.spec["inputs"]))
-    done = Replay(original, record, find_worst(outputs), outputs, changes, paths, remarks)
+    remarks += _find_altered_outputs(original)
+    verdict = find_worst(outputs)
+    if verdict == "DIFFERENT":
+        remarks += _find_altered_inputs(config)
+    done = Replay(original, record, verdict, outputs, changes, paths, remarks)
     here = _describe_machine(describe_environment())
     known = _read_environment(original)
     there = _describe_machine(known) if known else None
@@ -200,6 +207,38 @@ def _find_makers(what: str, home: Home, ledger: Ledger) -> list[Made]:
     run = made.run
     beside = [other for other in ledger.find_runs(run) if other.output != made.output]
     return [made, *beside]
+
+
+def _find_altered_outputs(original: Original) -> Iterator[str]:
+    """Yield which of the original tables cannot be read any more, though their commits can."""
+    for name, made in original.outputs.items():
+        if made.entity.kind != "delta":
+            continue
+        try:
+            altered = open_table(made.entity.uri, version=made.entity.version).find_altered_file()
+        except UbsparkError as error:
+            yield f"`outputs.{name}` of the original: {error}"
+            continue
+        if altered is not None:
+            yield (
+                f"`outputs.{name}` of the original: `{made.entity.place}` was altered; its file "
+                f"`{altered}` is not there with the size that the log states. The replay was "
+                f"compared with the digest of its commit."
+            )
+
+
+def _find_altered_inputs(config: JobConfig) -> Iterator[str]:
+    """Yield which input tables do not hold the rows any more that their commits state."""
+    for name, given in config.inputs.items():
+        place = given.table
+        if not isinstance(place, TableRef) or place.version is None:
+            continue
+        stated = find_stated(place.path, place.version)
+        if stated not in (None, compute_content(place.path, place.version)):
+            yield (
+                f"`inputs.{name}`: `{place.path}@v{place.version}` was altered; its rows do not "
+                f"have the digest of their commit, {stated}."
+            )
 
 
 def _list_code(original: Original, now: Mapping[str, Any]) -> list[str]:

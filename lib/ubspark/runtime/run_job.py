@@ -220,7 +220,7 @@ def _tracked(record: RunRecord, job: PreparedJob, home: Home) -> Iterator[None]:
     """Record the run; whatever ends it closes its record and its MLflow run."""
     tracker = create_tracker(home)
     try:
-        with _interrupted_by_sigterm():
+        with _interrupted_by_sigterm(), record.keep_alive():
             with home.lock("tracking"):
                 tags = {**_collect_tags(job), "ubspark.attempt": str(record.attempt)}
                 tracker.start(job.spec, run_id=record.run_id, tags=tags)

@@ -55,6 +55,8 @@ SPARK_SETTINGS: Mapping[str, str] = {
     "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": "33554432",
     "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": "268435456",
     "spark.executorEnv.MALLOC_TOP_PAD_": "33554432",
+    # Arrow's allocator likewise, until a worker has been idle for ten seconds.
+    "spark.executorEnv.MIMALLOC_PURGE_DELAY": "10000",
 }
 _DEFAULT_MASTER = "local[*]"
 _DEFAULT_MEMORY = "2g"

@@ -1,6 +1,7 @@
 """Bringing the tracking store up to date: what waits in the spool, and what it has lost."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from ubspark.errors import TransientError
 from ubspark.lineage.entities import Made
 from ubspark.lineage.rebuild import collect_tags, rebuild_messages
-from ubspark.lineage.tracking import Tracker
+from ubspark.lineage.tracking import is_refusal
 from ubspark.runtime.home import Home
 from ubspark.runtime.places import open_ledger
 from ubspark.runtime.records import RunRecord, iterate_records
@@ -23,13 +24,14 @@ _STATUS = {"COMPLETED": "FINISHED", "ABORTED": "KILLED"}
 def sync_spool(home: Home) -> dict[str, int]:
     """Deliver the records in the spool; return how many were delivered and how many are broken.
 
-    A record that is delivered leaves the spool; one that cannot be read stays and is counted.
+    A record that is delivered leaves the spool; one that cannot be read, or that the store refuses
+    for what is in it, stays and is counted.
     Delivering twice is harmless: a run that the store knows is added to, not repeated.
 
     Raises
     ------
     TransientError
-        If the store does not take one; it stays, with those after it.
+        If the store does not answer; the record stays, with those after it.
     """
     delivered = broken = 0
     home.validate_writable()
@@ -38,7 +40,8 @@ def sync_spool(home: Home) -> dict[str, int]:
             try:
                 messages: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
                 run_id = str(messages[0]["run"])
-            except (ValueError, LookupError, TypeError):
+            except (OSError, ValueError, LookupError, TypeError):
+                warnings.warn(f"`{path}` stays: it is no record of a run.", stacklevel=2)
                 broken += 1
                 continue
             record = _load_record(home, run_id)
@@ -48,7 +51,14 @@ def sync_spool(home: Home) -> dict[str, int]:
             tracker = create_tracker(home, None if record is None else record.mlflow_run)
             if record is not None and messages[-1]["event"] == "start":
                 messages.append(_describe_end(record))
-            _deliver(tracker, run_id, messages, home)
+            try:
+                tracker.redeliver(run_id, messages)
+            except Exception as error:
+                if not is_refusal(error):
+                    raise _refuse(home, error) from error
+                warnings.warn(f"`{path}` stays: {_refuse(home, error)}", stacklevel=2)
+                broken += 1
+                continue
             if record is not None and record.mlflow_run is None:
                 record.mlflow_run = tracker.mlflow_run
                 record.save()
@@ -60,7 +70,8 @@ def sync_spool(home: Home) -> dict[str, int]:
 def rebuild_tracking(home: Home) -> dict[str, int]:
     """Make anew the runs that the store lacks, from the commits; return how many.
 
-    Runs that failed left no commit; of those whose folder is in the home, the record is used.
+    Runs that failed left no commit, and of others the outputs may be gone; of those whose folder is
+    in the home, the record is used. One that cannot be told is warned of, counted as broken.
 
     Raises
     ------
@@ -74,37 +85,49 @@ def rebuild_tracking(home: Home) -> dict[str, int]:
             by_run.setdefault(made.run, []).append(made)
     with home.lock("tracking"):
         known = _list_known(home)
-        failed = {r.run_id: r for r in _list_failed(home) if r.run_id not in by_run}
-        missing = [run for run in sorted({*by_run, *failed}) if run not in known]
+        ended = {r.run_id: r for r in _list_ended(home) if r.run_id not in by_run}
+        missing = [run for run in sorted({*by_run, *ended}) if run not in known]
+        broken = 0
         for run_id in missing:
-            record = _load_record(home, run_id)
-            if run_id in failed:
-                messages = _describe_failed(failed[run_id])
-            else:
-                messages = rebuild_messages(
-                    run_id,
-                    by_run[run_id],
-                    started_ms=None if record is None else int(record.started * 1000),
-                    metrics=record.metrics if record else {},
-                    artifacts=home.runs / run_id,
-                )
+            record = ended.get(run_id) or _load_record(home, run_id)
             tracker = create_tracker(home)
-            _deliver(tracker, run_id, messages, home)
+            try:
+                if record is not None and run_id in ended:
+                    messages = _describe_ended(record)
+                else:
+                    messages = rebuild_messages(
+                        run_id,
+                        by_run[run_id],
+                        started_ms=None if record is None else int(record.started * 1000),
+                        metrics=record.metrics if record else {},
+                        artifacts=home.runs / run_id,
+                    )
+                tracker.redeliver(run_id, messages)
+            # MLflow's stores raise whatever their back end raises.
+            except Exception as error:
+                if not is_refusal(error):
+                    raise _refuse(home, error) from error
+                warnings.warn(f"Run {run_id} cannot be told: {error}", stacklevel=2)
+                broken += 1
+                continue
             if record is not None:
                 record.mlflow_run = tracker.mlflow_run
                 record.save()
-    return {"rebuilt": len(missing), "known": len(by_run) + len(failed) - len(missing)}
+    n_known = len(by_run) + len(ended) - len(missing)
+    counts = {"rebuilt": len(missing) - broken, "known": n_known}
+    return counts | ({"broken": broken} if broken else {})
 
 
-def _list_failed(home: Home) -> Iterator[RunRecord]:
-    """Yield the runs of the home that ended without all their outputs."""
+def _list_ended(home: Home) -> Iterator[RunRecord]:
+    """Yield the runs of the home that have ended."""
     for record in iterate_records(home.runs):
-        if record.phase in ("ERROR", "ABORTED") and (record.folder / "spec.json").is_file():
+        is_over = record.phase in ("COMPLETED", "ERROR", "ABORTED")
+        if is_over and (record.folder / "spec.json").is_file():
             yield record
 
 
-def _describe_failed(record: RunRecord) -> list[dict[str, Any]]:
-    """Return what a run that committed nothing would have told."""
+def _describe_ended(record: RunRecord) -> list[dict[str, Any]]:
+    """Return what a run would have told of which no commit is left."""
     spec = json.loads((record.folder / "spec.json").read_text(encoding="utf-8"))
     start = {"event": "start", "run": record.run_id, "spec": spec}
     moment = int(record.started * 1000)
@@ -131,13 +154,6 @@ def _list_known(home: Home) -> set[str]:
     try:
         return create_tracker(home).list_runs()
     # MLflow's stores raise whatever their back end raises.
-    except Exception as error:
-        raise _refuse(home, error) from error
-
-
-def _deliver(tracker: Tracker, run_id: str, messages: Any, home: Home) -> None:
-    try:
-        tracker.redeliver(run_id, messages)
     except Exception as error:
         raise _refuse(home, error) from error
 

@@ -157,7 +157,8 @@ def _find_table(entry: Mapping[str, Any], ledger: Ledger) -> str:
 def _validate_table(name: str, uri: str, version: int) -> None:
     cure = "Restore it with `ubspark restore`, if it was archived."
     try:
-        open_table(uri, version=version).to_dataset()
+        table = open_table(uri, version=version)
+        table.to_dataset()
     except FileNotFoundError as error:
         msg = (
             f"`inputs.{name}`: version {version} of `{uri}` was removed; its file "
@@ -167,6 +168,13 @@ def _validate_table(name: str, uri: str, version: int) -> None:
     except InputMissingError as error:
         msg = f"`inputs.{name}`: {error} {cure}"
         raise InputMissingError(msg) from error
+    altered = table.find_altered_file()
+    if altered is not None:
+        msg = (
+            f"`inputs.{name}`: version {version} of `{uri}` was altered; its file `{altered}` has "
+            f"not the size that the log states. {cure}"
+        )
+        raise InputMissingError(msg)
 
 
 def _compare_files(name: str, entry: Mapping[str, Any], now: Mapping[str, Any]) -> None:
