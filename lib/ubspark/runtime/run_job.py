@@ -1,7 +1,6 @@
 """The one path every job takes: prepare, compute, commit, record."""
 
 import logging
-import signal
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -34,6 +33,7 @@ from ubspark.runtime.failures import describe_failure
 from ubspark.runtime.foreign import describe_deadlines, describe_footers, save_manifests
 from ubspark.runtime.freeze import PreparedJob, prepare_job
 from ubspark.runtime.home import Home
+from ubspark.runtime.interrupts import interruptible
 from ubspark.runtime.leases import Leases, hold_leases, uses_object_store
 from ubspark.runtime.logs import log_to
 from ubspark.runtime.outputs import commit_output, find_base, prepare_place, write_output
@@ -122,6 +122,7 @@ def run_job(
             with timed("Spark is there"):
                 session = spark or build_session(config.resources, app_name=f"ubspark {config.job}")
             with (
+                interruptible(),
                 hold_leases(job, record.run_id, session) as leases,
                 make_staging(job, record.run_id, scratch, session) as staging,
             ):
@@ -220,7 +221,7 @@ def _tracked(record: RunRecord, job: PreparedJob, home: Home) -> Iterator[None]:
     """Record the run; whatever ends it closes its record and its MLflow run."""
     tracker = create_tracker(home)
     try:
-        with _interrupted_by_sigterm(), record.keep_alive():
+        with interruptible(), record.keep_alive():
             with home.lock("tracking"):
                 tags = {**_collect_tags(job), "ubspark.attempt": str(record.attempt)}
                 tracker.start(job.spec, run_id=record.run_id, tags=tags)
@@ -274,21 +275,3 @@ def _collect_tags(job: PreparedJob) -> dict[str, str]:
     if "git" in code:
         tags["mlflow.source.git.commit"] = code["git"]
     return tags
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does, where this is the main thread."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
