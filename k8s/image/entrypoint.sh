@@ -32,6 +32,11 @@ case "${1:-}" in
             code=0
             wait "$submit" || code=$?
         done
+        # Where Java went first, the job says so in its record before the container goes.
+        for _ in {1..250}; do
+            pgrep python >/dev/null || break
+            sleep 0.2
+        done
         exit "$code"
         ;;
     executor)

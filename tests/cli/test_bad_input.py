@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -422,6 +423,47 @@ ubspark.cli.main()
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (130, "ubspark: Stopped.\n")
+
+
+def run_in_command(body: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    script = f"""
+import socket, sys
+from ubspark.cli.exits import run_command
+
+def command():
+{textwrap.indent(textwrap.dedent(body), "    ")}
+
+run_command(command)
+"""
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("n_lines", [1, 100_000])
+def test_reader_that_has_enough_ends_the_command_silently(n_lines: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run_in_command(f"print('row\\n' * {n_lines})", stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_broken_connection_does_not_end_the_process() -> None:
+    """The record of a run must still be closed when Java, or MLflow, goes away."""
+    done = run_in_command("""
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        try:
+            ours.send(b"command")
+        except BrokenPipeError:
+            print("record closed")
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "record closed\n", "")
 
 
 def test_home_that_cannot_be_written_is_temporary(

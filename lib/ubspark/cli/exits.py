@@ -24,11 +24,9 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     warnings.showwarning = _print_warning
     # Without a handler the root logger makes one that prints py4j's stack traces.
     logging.getLogger().addHandler(logging.NullHandler())
-    if hasattr(signal, "SIGPIPE"):
-        # The end of a pipe such as `| head` ends the command silently, as elsewhere.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         code = command()
+        sys.stdout.flush()
     except UbsparkError as error:
         print_error(str(error))
         code = error.exit_code
@@ -40,6 +38,8 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort) as error:
         print_error(str(error) or "Stopped.")
         code = STOPPED
+    except BrokenPipeError:
+        code = _leave_pipe()
     # Whatever else it is, a stack trace helps nobody who did not ask for it.
     except Exception as error:
         if os.environ.get("UBSPARK_TRACEBACK"):
@@ -51,6 +51,17 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
         )
         code = (TransientError if isinstance(error, OSError) else UbsparkError).exit_code
     sys.exit(code or 0)
+
+
+def _leave_pipe() -> int:
+    """Return the code of a command whose reader, such as `head`, has enough; it ends silently.
+
+    SIGPIPE itself stays ignored: it would also end a run whose connection to Java breaks, and leave
+    its record open.
+    """
+    # The interpreter flushes what is left when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
 
 
 def _describe_usage(error: typer.TyperException) -> str:
