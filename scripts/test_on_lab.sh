@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 lab=$1
 trap '"$lab" down' EXIT
 trap 'exit 1' INT TERM
-"$lab" up
+# A cluster that a stopped machine left half there is cleared away first.
+"$lab" up || { "$lab" down && "$lab" up; }
 environment=$("$lab" env)
 eval "$environment"
 mkdir -p dist
