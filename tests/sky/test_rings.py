@@ -174,3 +174,13 @@ def test_ring_of_many_positions_is_thin() -> None:
     # Within 1 arcsec of its edge, 13 degrees long, lie 0.004 of 13.4 square degrees.
     assert 0 < outside < 0.01 * (high - low)
     assert len(ring) < 20_000
+
+
+@pytest.mark.parametrize("n_rows", [20_000, 500_000])
+def test_ring_of_a_thin_survey_is_thin_too(n_rows: int) -> None:
+    # So few rows per square degree that pixels with a few rows each are 5 arcmin wide.
+    lo, hi = (int(end) for end in pixel_to_range(2, 77))
+    healpix = np.sort(np.random.default_rng(5).integers(lo, hi, n_rows))
+    ring = compute_ring_of_positions(healpix, 1.0)
+    outside = np.diff(ring).sum() - np.diff(np.clip(ring, lo, hi)).sum()
+    assert outside < 1e-5 * (hi - lo)

@@ -151,8 +151,10 @@ def read_field(
         around_left = _read(left, reach.with_ranges(own_range), cell, options)
     shifted = shift_sample(own_left.index, own_left.vectors, options.chance)
     shifted_healpix = compute_healpix_29_from_vectors(shifted)
-    places = np.concatenate([around_left.healpix, shifted_healpix])
-    reach = _Reach.around(places, options.radius_arcsec, right)
+    # Apart, so that a few places across the border do not count for whole pixels of a cell.
+    radius = options.radius_arcsec
+    reach = _Reach.around(around_left.healpix, radius, right)
+    reach = reach.join(_Reach.around(shifted_healpix, radius, right))
     if options.probability is not None:
         wide = options.probability.density_radius_arcsec
         reach = reach.join(_Reach.around(own_left.healpix, wide, right))

@@ -114,12 +114,13 @@ def compute_ring_of_positions(healpix: IntArray, radius_arcsec: float) -> IntArr
             break
         is_border = _touch(pixels, fringe, order, reach)
         if 2 * np.count_nonzero(is_border) > pixels.size:
-            # Scattered positions: each gets pixels of its own, unless they are too many.
-            if values.size > _MAX_SCATTERED or order >= plain:
+            if order >= plain or pixels.size > _MAX_SCATTERED:
                 covered.append((grown, order))
                 break
-            order, finest = plain - 1, plain
-            continue
+            if values.size <= _MAX_SCATTERED:
+                # Scattered positions: each gets pixels of its own.
+                order, finest = plain - 1, plain
+                continue
         # What these pixels do not hold themselves is looked at more closely.
         covered.append((pixels, order))
         values = values[np.repeat(is_border, counts)]
