@@ -114,6 +114,9 @@ def time_floor(folder: Path, n_pairs: int) -> float:
     return seconds
 
 
+_SMALL = ("rank", "n_candidates", "flags")
+
+
 def _count_rows(path: str) -> int:
     return int(pq.ParquetFile(path).read(use_threads=False).num_rows)
 
@@ -126,12 +129,17 @@ def _read_and_write(left: str, right: str, n_rows: int, target: str) -> int:
         for i, side in enumerate(sides)
         for name in side.column_names
     }
+    # The columns of our pairs: one index, and in the place of the other and beside it what a pair
+    # is: separation, angle, rank, candidates, flags.
+    del columns["_healpix_29_1"]
+    columns |= {"dist_arcsec": columns["flux_1"], "pa_deg": columns["pm_0"]}
+    columns |= {name: pa.repeat(pa.scalar(1, pa.int32()), n) for name in _SMALL}
     pq.write_table(
         pa.table(columns),
         target,
         compression="zstd",
         row_group_size=65_536,
-        use_dictionary=["quality_0", "quality_1"],
+        use_dictionary=["quality_0", "quality_1", *_SMALL],
     )
     return n
 
