@@ -18,11 +18,17 @@ _DAMAGED = 6
 
 def export(
     table: Annotated[
-        str, typer.Argument(metavar="TABLE", help="Name, path or URI; may end in @vN.")
+        str,
+        typer.Argument(
+            metavar="TABLE", help="Name, path or URI, may end in @vN; or a file to sort on the sky."
+        ),
     ],
     to: Annotated[str, typer.Option(help="Folder to make.")],
     format: Annotated[str, typer.Option(help="hats, parquet, fits or votable.")],  # noqa: A002
     name: Annotated[str | None, typer.Option(help="Name of the catalog.")] = None,
+    id: Annotated[  # noqa: A002
+        str | None, typer.Option(metavar="COLUMN", help="Of a file: the column of identifiers.")
+    ] = None,
     columns: Annotated[str | None, typer.Option(help="Columns, separated by commas.")] = None,
     region: Annotated[
         str | None, typer.Option(help='Only rows in a part of the sky: "cone 56.75 24.1 2 deg".')
@@ -47,7 +53,7 @@ def export(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a table as a HATS catalog, or as Parquet, FITS or VOTable files.
+    """Write a table, or a file, as a HATS catalog, or as Parquet, FITS or VOTable files.
 
     Example: ubspark export gaia_dr3@v0 --format hats --to ./gaia --margin "5 arcsec"
     """
@@ -60,9 +66,12 @@ def export(
         "bad_rows": bad_rows,
     }
     chosen = None if columns is None else [column.strip() for column in columns.split(",")]
+    rows: dict[str, Any] = {"region": region, "where": where, "columns": chosen}
+    rows |= {"path" if Path(table).is_file() else "table": table}
+    rows |= {} if id is None else {"roles": {"id": id}}
     content = {
         "job": "export",
-        "inputs": {"table": {"table": table, "region": region, "where": where, "columns": chosen}},
+        "inputs": {"table": rows},
         "params": {key: value for key, value in asked.items() if value is not None},
         "outputs": {"folder": {"path": to, "mode": mode}},
     }

@@ -1,4 +1,4 @@
-"""The export job: a table becomes a folder of files for other tools and other places."""
+"""The export job: a table, or files, become a folder of files for other tools and other places."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -35,6 +35,7 @@ from ubspark.recipes.base import (
     Workspace,
 )
 from ubspark.recipes.quantities import AngleArcsec
+from ubspark.recipes.unsorted import stage_inputs
 from ubspark.sky.rings import MAX_RING_RADIUS_ARCSEC
 
 __all__ = ["EXPORT", "Export", "ExportParams"]
@@ -96,7 +97,7 @@ class Export:
 
     name = "export"
     version = "1"
-    inputs: Mapping[str, str] = {"table": "table"}
+    inputs: Mapping[str, str] = {"table": "catalog"}
     outputs: Mapping[str, str] = {"folder": "folder"}
     params = ExportParams
 
@@ -147,8 +148,11 @@ class Export:
     def run(
         self, inputs: Mapping[str, JobInput], params: ExportParams, workspace: Workspace
     ) -> JobResult:
-        """Return the folder, written by tasks that read the table themselves."""
-        given = inputs["table"]
+        """Return the folder, written by tasks that read the table themselves.
+
+        Files, whose rows come in any order, are sorted on the sky before.
+        """
+        given = stage_inputs(inputs, workspace)["table"]
 
         def write(staging: StagingFolder) -> WrittenFolder:
             return _build_writer(given, params, staging.key).write(workspace.spark, staging)

@@ -15,6 +15,8 @@ from ubspark.catalogs.export import read_manifest, verify_export
 from ubspark.catalogs.hats import HatsCatalog, open_hats
 from ubspark.catalogs.hats.planning import PixelItem, compute_margin_ranges
 from ubspark.errors import ConflictError, ParameterError, SchemaError
+from ubspark.runtime.config import parse_job
+from ubspark.runtime.run_job import run_job
 from ubspark.sky.healpix import find_in_ranges
 from ubspark.sky.vectors import to_unit_vectors
 
@@ -218,6 +220,31 @@ def test_partitions_do_not_change_the_rows(workplace: Place, made: Path, tmp_pat
     assert one.partitions is not None
     assert set(one.partitions.order.tolist()) == {1}
     assert read_all(one).equals(read_all(open_hats(str(made))))
+
+
+def test_files_become_a_catalog_without_a_table(
+    workplace: Place, expected: pa.Table, assert_same: Callable[..., None], tmp_path: Path
+) -> None:
+    given = {
+        "path": str(workplace.folder / "stars.parquet"),
+        "roles": {"id": "id"},
+        "epoch": 2016.0,
+        "pm_includes_cos_dec": True,
+    }
+    content = {
+        "job": "export",
+        "inputs": {"table": given},
+        "params": {"format": "hats", "max_rows": 300},
+        "outputs": {"folder": {"path": str(tmp_path / "direct")}},
+    }
+    job = parse_job(content)
+    outcome = run_job(job, home=workplace.home, spark=workplace.spark)
+    assert outcome.record.metrics["rows_without_position"] == 5
+    catalog = open_hats(str(tmp_path / "direct"))
+    assert_same(read_all(catalog), expected.filter(pc.is_finite(expected["dec"])))
+    assert catalog.properties.entries["hats_coordinate_epoch"] == "J2016.0"
+    assert "stars.parquet" in catalog.properties.entries["ubspark_table"]
+    assert run_job(job, home=workplace.home, spark=workplace.spark).already_made
 
 
 def test_a_part_is_exported_and_said_to_be_one(workplace: Place, tmp_path: Path) -> None:
