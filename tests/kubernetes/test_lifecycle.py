@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ubspark.errors import ParameterError, TransientError, UbsparkError
+from ubspark.errors import ConflictError, ParameterError, TransientError, UbsparkError
 from ubspark.kubernetes import lifecycle
 from ubspark.kubernetes.cluster import Cluster
 from ubspark.kubernetes.lifecycle import submit
@@ -108,6 +108,17 @@ def test_a_schedule_that_has_not_run_says_when(cluster: FakeCluster) -> None:
     cluster.tell(**{f"{_SCHEDULE}/nightly": make_schedule()})
     status = lifecycle.find_status(cluster, "nightly")
     assert (status.phase, status.reason) == ("QUEUED", "Scheduled, '0 9 * * *'; not run yet.")
+
+
+@pytest.mark.parametrize("way", ["sparkapplication", "spark-submit"])
+def test_a_job_does_not_take_the_name_of_a_schedule(
+    cluster: FakeCluster, job: JobConfig, profile: Profile, way: lifecycle.Way
+) -> None:
+    """Nor does it remove the schedule, as it removes what has ended under its name."""
+    cluster.tell(**{f"{_SCHEDULE}/nightly": make_schedule()})
+    with pytest.raises(ConflictError, match="`name` is 'nightly', by which a schedule goes"):
+        submit(job, profile, name="nightly", way=way)
+    assert not [call for call in cluster.calls if call.startswith(("delete", "apply"))]
 
 
 @pytest.mark.parametrize(

@@ -52,16 +52,24 @@ def submit(config: JobConfig, profile: Profile, *, name: str, way: Way) -> Submi
 
     Raises
     ------
+    ConflictError
+        If a schedule has the name: its runs would go with it.
     UbsparkError
         With the reason why the cluster refused it.
     """
     run = config.run.model_copy(update={"user": config.run.user or getpass.getuser()})
     application = build_application(config.model_copy(update={"run": run}), profile, name=name)
     cluster = Cluster(profile.namespace)
+    if cluster.find(_SCHEDULE, name) is not None:
+        msg = (
+            f"`name` is {name!r}, by which a schedule goes in namespace {profile.namespace}. Choose "
+            f"another one, or remove the schedule first: `ubspark k8s cancel {name}`."
+        )
+        raise ConflictError(msg)
     status = find_status(cluster, name)
     if status.phase in ("QUEUED", "EXECUTING"):
         return Submitted(name, already=True, phase=status.phase)
-    cancel(cluster, name)
+    _remove(cluster, name, kinds=(_KIND,))
     if way == "sparkapplication":
         cluster.apply(application)
     else:
@@ -123,8 +131,12 @@ def cancel(cluster: Cluster, name: str) -> bool:
 
     A schedule goes with its runs.
     """
+    return _remove(cluster, name, kinds=(_SCHEDULE, _KIND))
+
+
+def _remove(cluster: Cluster, name: str, *, kinds: tuple[str, ...]) -> bool:
     found = False
-    for kind in (_SCHEDULE, _KIND):
+    for kind in kinds:
         if cluster.find(kind, name) is not None:
             found = cluster.delete(kind, name) or found
     # Executors, services and settings belong to the driver pod and go with it.
