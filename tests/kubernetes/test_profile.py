@@ -47,6 +47,8 @@ _ON = "k8s: {{image: a, home: /x, {}}}"
         (_ON.format("volumes: [{claim: d, path: /x}, {claim: d, path: /y}]"), "differ in `claim`"),
         (_ON.format("volumes: [{claim: d, path: /x}, {claim: e, path: /x}]"), "differ in `path`"),
         (_ON.format("env: {A B: x}"), "names of variables"),
+        (_ON.format("env: {UBSPARK_HOME: /y}"), "which follows from `k8s.home`"),
+        (_ON.format("env: {UBSPARK_IMAGE: b}"), "which follows from `k8s.image` and"),
         (_ON.format("env: {AWS_SECRET_ACCESS_KEY: x}"), "would hold a secret"),
         (_ON.format("spark: {spark.hadoop.fs.s3a.secret.key: x}"), "would hold a secret"),
         (_ON.format("labels: {team: Sky & Time}"), "must be labels"),

@@ -62,8 +62,8 @@ def submit(config: JobConfig, profile: Profile, *, name: str, way: Way) -> Submi
     cluster = Cluster(profile.namespace)
     if cluster.find(_SCHEDULE, name) is not None:
         msg = (
-            f"`name` is {name!r}, by which a schedule goes in namespace {profile.namespace}. Choose "
-            f"another one, or remove the schedule first: `ubspark k8s cancel {name}`."
+            f"`name` is {name!r}, by which a schedule goes in namespace {profile.namespace}. "
+            f"Choose another one, or remove the schedule first: `ubspark k8s cancel {name}`."
         )
         raise ConflictError(msg)
     status = find_status(cluster, name)

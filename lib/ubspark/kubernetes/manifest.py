@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from ubspark.errors import ParameterError
+from ubspark.kubernetes.places import validate_places
 from ubspark.kubernetes.profile import ExecutorSize, PodSize, Profile
-from ubspark.kubernetes.templates import build_template
+from ubspark.kubernetes.templates import CONTAINERS, build_template
 from ubspark.lineage.spec import to_canonical_json
 from ubspark.recipes.match_params import ScorerParams, read_scorer
 from ubspark.runtime.config import JobConfig, validate_model
@@ -91,7 +92,9 @@ def build_application(config: JobConfig, profile: Profile, *, name: str) -> dict
     validate_name(name)
     validate_model(find_recipe(config.job).params, config.params, "params.")
     validate_names(config)
-    _validate_places(config)
+    environment = _build_environment(profile)
+    templates = {role: build_template(profile, role, environment) for role in CONTAINERS}
+    validate_places(config, profile, templates)
     labels = {"app.kubernetes.io/part-of": "ubspark", NAME_LABEL: name, "ubspark/job": config.job}
     labels |= {f"ubspark/{key}": value for key, value in profile.labels.items()}
     return {
@@ -121,14 +124,14 @@ def build_application(config: JobConfig, profile: Profile, *, name: str) -> dict
                 **_build_size(profile.driver),
                 "serviceAccount": profile.service_account,
                 "labels": labels,
-                "template": build_template(profile, "driver", _build_environment(profile)),
+                "template": templates["driver"],
             },
             "executor": {
                 **_build_size(profile.executor),
                 "instances": profile.executor.instances,
                 "serviceAccount": profile.executor_service_account,
                 "labels": labels,
-                "template": build_template(profile, "executor", _build_environment(profile)),
+                "template": templates["executor"],
             },
         },
     }
@@ -284,23 +287,3 @@ def validate_name(name: str, *, longest: int = _MAX_NAME) -> str:
         )
         raise ParameterError(msg)
     return name
-
-
-def _validate_places(config: JobConfig) -> None:
-    """Refuse what is relative to a folder of this machine."""
-    for section in ("inputs", "outputs"):
-        for name, entry in getattr(config, section).items():
-            table = getattr(entry.table, "path", entry.table) or ""
-            places = {"table": table if table.startswith((".", "~")) else "", "path": entry.path}
-            for key, place in places.items():
-                _validate_place(f"{section}.{name}.{key}", place)
-    _validate_place("params.model", str(config.params.get("model") or ""))
-
-
-def _validate_place(key: str, place: str | None) -> None:
-    if place and not re.match(r"/|[a-z][a-z0-9+.-]*:", place):
-        msg = (
-            f"`{key}` is {place!r}, which is on this machine; give a place on a volume of the "
-            f"profile, such as /data/…, or a URI."
-        )
-        raise ParameterError(msg)

@@ -1,7 +1,7 @@
 """The profile of a cluster: image, places and sizes that every job on it shares."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -17,13 +17,18 @@ from ubspark.runtime.config import (
 )
 from ubspark.runtime.yaml_text import parse_yaml, read_text
 
-__all__ = ["PodSize", "Profile", "Restart", "Volume", "load_profile"]
+__all__ = ["OWN_VARIABLES", "PodSize", "Profile", "Restart", "Volume", "load_profile"]
 
 _SIZE = re.compile(r"[1-9]\d*[mg]")
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?)?")
 #: They get the prefix ``ubspark/``.
 _LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?")
 _OWN_LABELS = frozenset({"name", "job"})
+#: Variables of all pods, and the keys that say them.
+OWN_VARIABLES: Mapping[str, str] = {
+    "UBSPARK_HOME": "`k8s.home`",
+    "UBSPARK_IMAGE": "`k8s.image` and `k8s.digest`",
+}
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -64,6 +69,9 @@ def _validate_environment(variables: dict[str, str]) -> dict[str, str]:
     for name in variables:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             msg = f"must hold names of variables, got {name!r}"
+            raise ValueError(msg)
+        if name in OWN_VARIABLES:
+            msg = f"cannot set {name}, which follows from {OWN_VARIABLES[name]}"
             raise ValueError(msg)
     return validate_no_secrets(variables)
 
