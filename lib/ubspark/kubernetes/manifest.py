@@ -11,6 +11,12 @@ import yaml
 from ubspark.errors import ParameterError
 from ubspark.kubernetes.places import validate_places
 from ubspark.kubernetes.profile import ExecutorSize, PodSize, Profile
+from ubspark.kubernetes.queues import (
+    build_queue_labels,
+    build_queue_settings,
+    build_scheduler,
+    validate_queue_settings,
+)
 from ubspark.kubernetes.templates import CONTAINERS, build_template
 from ubspark.lineage.spec import to_canonical_json
 from ubspark.recipes.match_params import ScorerParams, read_scorer
@@ -97,10 +103,12 @@ def build_application(config: JobConfig, profile: Profile, *, name: str) -> dict
     validate_places(config, profile, templates)
     labels = {"app.kubernetes.io/part-of": "ubspark", NAME_LABEL: name, "ubspark/job": config.job}
     labels |= {f"ubspark/{key}": value for key, value in profile.labels.items()}
+    # On the application alone: pods of their own wait by what `build_submission` makes of it.
+    queued = {**labels, **build_queue_labels(profile)}
     return {
         "apiVersion": "sparkoperator.k8s.io/v1beta2",
         "kind": "SparkApplication",
-        "metadata": {"name": name, "namespace": profile.namespace, "labels": labels},
+        "metadata": {"name": name, "namespace": profile.namespace, "labels": queued},
         "spec": {
             "type": "Python",
             "pythonVersion": "3",
@@ -119,6 +127,7 @@ def build_application(config: JobConfig, profile: Profile, *, name: str) -> dict
                 "onSubmissionFailureRetryInterval": profile.restart.interval_seconds,
             },
             "timeToLiveSeconds": profile.ttl_seconds,
+            **build_scheduler(profile),
             "sparkConf": _build_settings(config, profile),
             "driver": {
                 **_build_size(profile.driver),
@@ -182,6 +191,7 @@ def _build_environment(profile: Profile) -> dict[str, str]:
 def _build_settings(config: JobConfig, profile: Profile) -> dict[str, str]:
     settings = {**SPARK_SETTINGS, **_CLUSTER_SETTINGS}
     settings |= _spread(profile.executor) | _request_gpus(profile.executor)
+    settings |= build_queue_settings(profile)
     if profile.event_log:
         settings |= {
             "spark.eventLog.enabled": "true",
@@ -192,6 +202,7 @@ def _build_settings(config: JobConfig, profile: Profile) -> dict[str, str]:
     further = {"k8s.spark": profile.spark, "resources.spark": config.resources.spark}
     for section, given in further.items():
         _validate_settings(section, given)
+        validate_queue_settings(profile, given)
         settings |= given
     return dict(sorted(settings.items()))
 

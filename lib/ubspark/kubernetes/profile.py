@@ -17,7 +17,7 @@ from ubspark.runtime.config import (
 )
 from ubspark.runtime.yaml_text import parse_yaml, read_text
 
-__all__ = ["OWN_VARIABLES", "PodSize", "Profile", "Restart", "Volume", "load_profile"]
+__all__ = ["OWN_VARIABLES", "PodSize", "Profile", "Queue", "Restart", "Volume", "load_profile"]
 
 _SIZE = re.compile(r"[1-9]\d*[mg]")
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?)?")
@@ -102,6 +102,13 @@ Digest = Annotated[str | None, _match(_DIGEST, "`sha256:` and 64 hexadecimal dig
 Request = Annotated[
     Text | None, _match(r"\d+m|\d+(\.\d+)?", "a number of cores such as `500m` or `1.5`")
 ]
+QueueName = Annotated[
+    str,
+    _match(
+        r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?",
+        "the name of a queue such as `lmc` or `root.ubspark.lmc`",
+    ),
+]
 Place = Annotated[str | None, _match(r"(/|[a-z][a-z0-9+.-]*:).+", "an absolute path or a URI")]
 
 
@@ -142,6 +149,15 @@ class ExecutorSize(PodSize):
     gpus: int = Field(default=0, ge=0)
 
 
+class Queue(_Section):
+    """The queue that holds pods back until there is room."""
+
+    #: With Kueue applications wait whole, with Apache YuniKorn pods do.
+    kind: Literal["kueue", "yunikorn"]
+    #: A LocalQueue of the namespace, or a path such as ``root.ubspark.lmc``.
+    name: QueueName
+
+
 class Restart(_Section):
     """What the operator does when a driver fails; `spark-submit` starts once."""
 
@@ -175,6 +191,7 @@ class Profile(_Section):
     driver: PodSize = PodSize()
     executor: ExecutorSize = ExecutorSize()
     priority_class: Label | None = None
+    queue: Queue | None = None
     #: User of the processes; null leaves it to the cluster, as on OpenShift.
     user_id: int | None = Field(default=185, ge=1)
     labels: Annotated[dict[str, Text], AfterValidator(_validate_pod_labels)] = Field(

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from ubspark.errors import ParameterError
+from ubspark.kubernetes.queues import translate_scheduler
 from ubspark.kubernetes.templates import CONTAINERS, Role
 
 __all__ = ["Submission", "build_submission"]
@@ -72,9 +73,10 @@ def build_submission(application: Mapping[str, Any]) -> Submission:
     ParameterError
         If it holds a key that this cannot express: nothing is left out silently.
     """
-    name, spec = str(application["metadata"]["name"]), dict(application["spec"])
+    metadata, spec = dict(application["metadata"]), dict(application["spec"])
+    name = str(metadata.pop("name"))
     settings = {
-        "spark.kubernetes.namespace": str(application["metadata"]["namespace"]),
+        "spark.kubernetes.namespace": str(metadata.pop("namespace")),
         # One name, one driver: the API server refuses a second one.
         "spark.kubernetes.driver.pod.name": f"{name}-driver",
         "spark.kubernetes.executor.podNamePrefix": name,
@@ -85,6 +87,7 @@ def build_submission(application: Mapping[str, Any]) -> Submission:
     secrets = spec.pop("imagePullSecrets", [])
     if secrets:
         settings["spark.kubernetes.container.image.pullSecrets"] = ",".join(secrets)
+    settings |= _translate_metadata(metadata, name) | translate_scheduler(spec, name)
     templates = {}
     for role in CONTAINERS:
         pod = dict(spec.pop(role))
@@ -101,6 +104,21 @@ def build_submission(application: Mapping[str, Any]) -> Submission:
         msg = f"spark-submit cannot express `spec` of the SparkApplication {name}: {what}."
         raise ParameterError(msg)
     return Submission(name, settings, templates, main, arguments)
+
+
+def _translate_metadata(metadata: dict[str, Any], name: str) -> dict[str, str]:
+    """Return what an application says of itself as labels and annotations of its pods."""
+    settings: dict[str, str] = {}
+    for key, word in {"labels": "label", "annotations": "annotation"}.items():
+        for item, value in metadata.pop(key, {}).items():
+            settings |= {
+                f"spark.kubernetes.{role}.{word}.{item}": str(value) for role in CONTAINERS
+            }
+    if metadata:
+        what = ", ".join(sorted(metadata))
+        msg = f"spark-submit cannot express `metadata` of the SparkApplication {name}: {what}."
+        raise ParameterError(msg)
+    return settings
 
 
 def _translate_pod(pod: dict[str, Any], role: Role) -> dict[str, str]:
