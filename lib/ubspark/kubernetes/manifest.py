@@ -17,6 +17,7 @@ from ubspark.kubernetes.queues import (
     build_scheduler,
     validate_queue_settings,
 )
+from ubspark.kubernetes.secrecy import validate_no_credentials
 from ubspark.kubernetes.templates import CONTAINERS, build_template
 from ubspark.lineage.spec import to_canonical_json
 from ubspark.recipes.match_params import ScorerParams, read_scorer
@@ -34,8 +35,10 @@ _OURS = re.compile(
     r"spark\.(?:master|app\.name|submit\..*|(?:driver|executor)\.(?:cores|memory|memoryOverhead|instances)"
     r"|kubernetes\.(?:namespace|context|container\.image.*|authenticate\..*|submission\..*"
     r"|driver\.pod\.name|executor\.podNamePrefix"
-    r"|(?:driver|executor)\.(?:podTemplate.*|container\.image|label\..*|(?:request|limit)\.cores)))"
+    r"|(?:driver|executor)\.(?:podTemplate.*|container\.image|label\..*|(?:request|limit)\.cores))"
+    r"|(?:executorEnv|kubernetes\.driverEnv)\.(?:UBSPARK_HOME|UBSPARK_IMAGE))"
 )
+_REDACTION = ("spark.redaction.regex", "spark.sql.redaction.options.regex")
 _MAX_NAME = 40
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _CRON = re.compile(
@@ -92,10 +95,12 @@ def build_application(config: JobConfig, profile: Profile, *, name: str) -> dict
     Raises
     ------
     ParameterError
-        If the job is wrong as far as that shows without its tables, or names places that no pod
-        can see.
+        If the job is wrong as far as that shows without its tables, holds a credential, or names
+        places that no pod can see or keep.
     """
     validate_name(name)
+    # First: other errors show what came.
+    validate_no_credentials(config, profile)
     validate_model(find_recipe(config.job).params, config.params, "params.")
     validate_names(config)
     environment = _build_environment(profile)
@@ -210,6 +215,12 @@ def _build_settings(config: JobConfig, profile: Profile) -> dict[str, str]:
 def _validate_settings(section: str, given: Mapping[str, str]) -> None:
     """Refuse settings by which a submission would be another one than its name says."""
     for key in given:
+        if key in _REDACTION:
+            msg = (
+                f"`{section}` cannot set `{key}`, which keeps credentials out of Spark's pages and "
+                f"event logs."
+            )
+            raise ParameterError(msg)
         if _OURS.fullmatch(key):
             msg = (
                 f"`{section}` cannot set `{key}`: it follows from the name and the profile, whose "
