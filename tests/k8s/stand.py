@@ -142,7 +142,9 @@ def set_up(folder: Path) -> Stand:
     kubectl(*wait, "desk")
     kubectl(*wait, "-l", "app.kubernetes.io/name=mlflow")
     stand = Stand(folder / "profile.yaml")
-    profile = {**_PROFILE, "digest": stand.read_image_digest()}
+    # One that is named by its digest has it.
+    digest = {} if "@" in IMAGE else {"digest": stand.read_image_digest()}
+    profile = {**_PROFILE, **digest}
     stand.profile_file.write_text(yaml.safe_dump({"k8s": profile}), encoding="utf-8")
     return stand
 

@@ -29,6 +29,7 @@ def test_a_setting_wins(tmp_path: Path) -> None:
     assert profile.image_name == "a/b:1"
 
 
+_SHA = f"sha256:{'ab' * 32}"
 _ON = "k8s: {{image: a, home: /x, {}}}"
 
 
@@ -59,6 +60,29 @@ _ON = "k8s: {{image: a, home: /x, {}}}"
         (_ON.format("digest: latest"), "`k8s.digest` must be `sha256:` and 64 hexadecimal digits"),
         (_ON.format("event_log: logs"), "`k8s.event_log` must be an absolute path or a URI"),
         (_ON.format("driver: {request: half}"), "`k8s.driver.request` must be a number of cores"),
+        (_ON.format("driver: {memory: \u0664g}"), "must be a size such as `4g`"),
+        (_ON.format("executor: {memory: 1m}"), r"`k8s\.executor\.memory` must be at least `512m`"),
+        (_ON.format("driver: {overhead: 1m}"), r"`k8s\.driver\.overhead` must be at least `64m`"),
+        (_ON.format("executor: {request: \u0665}"), "must be a number of cores"),
+        (_ON.format("labels: {team: Zoë}"), "must be labels"),
+        (_ON.format("labels: {größe: a}"), "must be labels"),
+        ("k8s: {image: 'registry/Ubspark:1', home: /x}", "`k8s.image` must be an image such as"),
+        ("k8s: {image: 'registry/übspark:1', home: /x}", "`k8s.image` must be an image such as"),
+        ("k8s: {image: 'a/b//c:1', home: /x}", "`k8s.image` must be an image such as"),
+        (
+            f"k8s: {{image: 'a@{_SHA}', digest: '{_SHA}', home: /x}}",
+            r"`k8s\.digest` must be left out",
+        ),
+        (_ON.format("volumes: [{claim: d, path: /x}, {claim: e, path: /x/}]"), "differ in `path`"),
+        (_ON.format("volumes: [{claim: d, path: /}]"), "must not hide /bin of the image, got '/'"),
+        (_ON.format("volumes: [{claim: d, path: /opt}]"), "must not hide /opt/spark of the image"),
+        (_ON.format("volumes: [{claim: d, path: /opt/ubspark/venv}]"), "hide /opt/ubspark of the"),
+        (_ON.format("volumes: [{claim: d, path: //tmp/}]"), "must not hide /tmp of the image"),
+        (
+            _ON.format("volumes: [{claim: a_b, path: /x}]"),
+            "must be lower-case letters, digits, `-`",
+        ),
+        (_ON.format("secrets: [.a]"), "must be lower-case letters, digits, `-` and `.`"),
         ("k8s: [", "is no valid YAML at line 1"),
         ("k8s:\n  image: a\n  image: b\n", "is no valid YAML at line 3: the key `image` stands"),
     ],
@@ -71,3 +95,16 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, text: str, said: str) -> None
 def test_a_missing_profile_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputMissingError, match="cannot be read: No such file"):
         load_profile(tmp_path / "none.yaml")
+
+
+def test_names_may_have_dots_and_places_a_slash_at_their_end(tmp_path: Path) -> None:
+    volumes = "volumes: [{claim: my.claim, path: /x/}, {claim: e, path: /var/survey}]"
+    text = _ON.format(f"{volumes}, secrets: [my.secret], pull_secrets: [my.registry]")
+    profile = load_profile(write(tmp_path, text))
+    assert profile.volumes[0].path == "/x"
+    assert profile.secrets == ["my.secret"]
+
+
+@pytest.mark.parametrize("image", ["a", "host:5000/a/b-c_d.e:V1", f"registry.example.org/a@{_SHA}"])
+def test_images_of_all_kinds_are_taken(tmp_path: Path, image: str) -> None:
+    assert load_profile(write(tmp_path, _GOOD), [f"k8s.image={image}"]).image == image

@@ -1,115 +1,33 @@
 """The profile of a cluster: image, places and sizes that every job on it shares."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from ubspark.errors import ParameterError
-from ubspark.runtime.config import (
-    Text,
-    merge,
-    parse_setting,
-    validate_model,
-    validate_no_secrets,
+from ubspark.kubernetes.fields import (
+    Digest,
+    Environment,
+    Folder,
+    Image,
+    Label,
+    Labels,
+    Mount,
+    Name,
+    Overhead,
+    Piece,
+    Place,
+    QueueName,
+    Request,
+    Settings,
+    Size,
 )
+from ubspark.runtime.config import merge, parse_setting, validate_model
 from ubspark.runtime.yaml_text import parse_yaml, read_text
 
-__all__ = ["OWN_VARIABLES", "PodSize", "Profile", "Queue", "Restart", "Volume", "load_profile"]
-
-_SIZE = re.compile(r"[1-9]\d*[mg]")
-_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?)?")
-#: They get the prefix ``ubspark/``.
-_LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?")
-_OWN_LABELS = frozenset({"name", "job"})
-#: Variables of all pods, and the keys that say them.
-OWN_VARIABLES: Mapping[str, str] = {
-    "UBSPARK_HOME": "`k8s.home`",
-    "UBSPARK_IMAGE": "`k8s.image` and `k8s.digest`",
-}
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-def _validate_size(value: str | None) -> str | None:
-    if value is not None and not _SIZE.fullmatch(value):
-        msg = f"must be a size such as `4g` or `900m`, got {value!r}"
-        raise ValueError(msg)
-    return value
-
-
-def _validate_label(value: str) -> str:
-    if not _DNS_LABEL.fullmatch(value):
-        msg = f"must be lower-case letters, digits and `-`, at most 63, got {value!r}"
-        raise ValueError(msg)
-    return value
-
-
-def _validate_mount(value: str) -> str:
-    if not value.startswith("/") or ".." in PurePosixPath(value).parts:
-        msg = f"must be an absolute path, got {value!r}"
-        raise ValueError(msg)
-    return value
-
-
-def _match(pattern: str, what: str) -> AfterValidator:
-    """Return the check of a text against a pattern."""
-
-    def validate(value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(pattern, value):
-            msg = f"must be {what}, got {value!r}"
-            raise ValueError(msg)
-        return value
-
-    return AfterValidator(validate)
-
-
-def _validate_environment(variables: dict[str, str]) -> dict[str, str]:
-    for name in variables:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            msg = f"must hold names of variables, got {name!r}"
-            raise ValueError(msg)
-        if name in OWN_VARIABLES:
-            msg = f"cannot set {name}, which follows from {OWN_VARIABLES[name]}"
-            raise ValueError(msg)
-    return validate_no_secrets(variables)
-
-
-def _validate_pod_labels(labels: dict[str, str]) -> dict[str, str]:
-    for key, value in labels.items():
-        if not (_LABEL_KEY.fullmatch(key) and _LABEL_VALUE.fullmatch(value)):
-            msg = f"must be labels: letters, digits, `-._`, up to 63 of them, got {key}={value!r}"
-            raise ValueError(msg)
-        if key in _OWN_LABELS:
-            msg = f"cannot set {key!r}, by which submissions are found"
-            raise ValueError(msg)
-    return labels
-
-
-Size = Annotated[str, AfterValidator(_validate_size)]
-Label = Annotated[str, AfterValidator(_validate_label)]
-Mount = Annotated[str, AfterValidator(_validate_mount)]
-_DIGEST = r"sha256:[0-9a-f]{64}"
-Image = Annotated[
-    str,
-    _match(
-        rf"[\w.-]+(:\d+)?(/[\w.-]+)*(:[\w.-]+)?(@{_DIGEST})?",
-        "an image such as `registry/ubspark:0.1` or `registry/ubspark@sha256:…`",
-    ),
-]
-Digest = Annotated[str | None, _match(_DIGEST, "`sha256:` and 64 hexadecimal digits")]
-Request = Annotated[
-    Text | None, _match(r"\d+m|\d+(\.\d+)?", "a number of cores such as `500m` or `1.5`")
-]
-QueueName = Annotated[
-    str,
-    _match(
-        r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?",
-        "the name of a queue such as `lmc` or `root.ubspark.lmc`",
-    ),
-]
-Place = Annotated[str | None, _match(r"(/|[a-z][a-z0-9+.-]*:).+", "an absolute path or a URI")]
+__all__ = ["PodSize", "Profile", "Queue", "Restart", "Volume", "load_profile"]
 
 
 class _Section(BaseModel):
@@ -119,7 +37,7 @@ class _Section(BaseModel):
 class Volume(_Section):
     """A claim that driver and executors mount at one place."""
 
-    claim: Label
+    claim: Name
     path: Mount
     read_only: bool = False
 
@@ -134,9 +52,9 @@ class PodSize(_Section):
     #: Heap of Java.
     memory: Size = "2g"
     #: Memory beside the heap, where Python and its kernels work.
-    overhead: Size = "1g"
+    overhead: Overhead = "1g"
     #: A piece of a pod, laid over the one that is made here; lists of named things are joined.
-    template: dict[str, Any] = Field(default_factory=dict)
+    template: Piece = Field(default_factory=dict)
 
 
 class ExecutorSize(PodSize):
@@ -176,36 +94,30 @@ class Profile(_Section):
     #: Digest that the run record keeps, where `image` does not say it.
     digest: Digest = None
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
-    pull_secrets: list[Label] = Field(default_factory=list)
-    service_account: Label = "ubspark-driver"
-    executor_service_account: Label = "ubspark-executor"
+    pull_secrets: list[Name] = Field(default_factory=list)
+    service_account: Name = "ubspark-driver"
+    executor_service_account: Name = "ubspark-executor"
     #: `UBSPARK_HOME` of the pods: a folder on a volume that all of them mount.
-    home: Mount
+    home: Folder
     volumes: list[Volume] = Field(default_factory=list)
     #: Environment of all pods; not for secrets.
-    env: Annotated[dict[str, Text], AfterValidator(_validate_environment)] = Field(
-        default_factory=dict
-    )
+    env: Environment = Field(default_factory=dict)
     #: Secrets whose keys become environment variables.
-    secrets: list[Label] = Field(default_factory=list)
+    secrets: list[Name] = Field(default_factory=list)
     driver: PodSize = PodSize()
     executor: ExecutorSize = ExecutorSize()
-    priority_class: Label | None = None
+    priority_class: Name | None = None
     queue: Queue | None = None
     #: User of the processes; null leaves it to the cluster, as on OpenShift.
     user_id: int | None = Field(default=185, ge=1)
-    labels: Annotated[dict[str, Text], AfterValidator(_validate_pod_labels)] = Field(
-        default_factory=dict
-    )
+    labels: Labels = Field(default_factory=dict)
     #: Folder or URI where Spark's event logs go, for a history server.
     event_log: Place = None
     restart: Restart = Restart()
     #: How long the operator keeps a finished application.
     ttl_seconds: int = Field(default=86_400, ge=0)
     #: Further Spark settings.
-    spark: Annotated[dict[str, Text], AfterValidator(validate_no_secrets)] = Field(
-        default_factory=dict
-    )
+    spark: Settings = Field(default_factory=dict)
 
     @property
     def image_name(self) -> str:
@@ -238,17 +150,20 @@ def load_profile(path: str | Path, settings: Iterable[str] = ()) -> Profile:
     for setting in settings:
         merge(content, parse_setting(setting))
     profile = validate_model(Profile, content["k8s"], "k8s.")
-    _validate_places(profile)
+    _validate_together(profile)
     return profile
 
 
-def _validate_places(profile: Profile) -> None:
-    """Refuse mounts that no pod can have, and a home that would vanish with its pod."""
+def _validate_together(profile: Profile) -> None:
+    """Refuse mounts that no pod can have, two digests, and a home that vanishes with its pod."""
     for key in ("path", "claim"):
         given = [str(getattr(volume, key)) for volume in profile.volumes]
         if len(set(given)) < len(given):
             msg = f"`k8s.volumes` must differ in `{key}`, got {', '.join(given)}."
             raise ParameterError(msg)
+    if profile.digest and "@" in profile.image:
+        msg = "`k8s.digest` must be left out where `k8s.image` has a digest of its own."
+        raise ParameterError(msg)
     # A template may mount more than is known here.
     has_templates = bool(profile.driver.template or profile.executor.template)
     home = PurePosixPath(profile.home)

@@ -4,9 +4,11 @@ All of it stands in pod templates, which Spark itself reads: it holds with and w
 operator's webhook.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from ubspark.kubernetes.overlay import overlay
 from ubspark.kubernetes.profile import PodSize, Profile
 
 __all__ = ["CONTAINERS", "Role", "build_template"]
@@ -20,6 +22,7 @@ CONTAINERS: Mapping[Role, str] = {
 }
 #: Seconds an executor has to hand over its blocks, and a driver to close its record.
 _GRACE_SECONDS = 60
+_MAX_VOLUME_NAME = 63
 #: What the processes write to, under a root that is read-only.
 _WRITABLE = {"tmp": "/tmp", "work": "/opt/ubspark/work"}  # noqa: S108 - of the container
 
@@ -31,9 +34,10 @@ def build_template(profile: Profile, role: Role, env: Mapping[str, str]) -> dict
         {"name": name, "mountPath": path} for name, path in _WRITABLE.items()
     ]
     for volume in profile.volumes:
+        name = _name_volume(volume.claim)
         source = {"claimName": volume.claim, "readOnly": volume.read_only}
-        volumes.append({"name": volume.claim, "persistentVolumeClaim": source})
-        mount = {"name": volume.claim, "mountPath": volume.path, "readOnly": volume.read_only}
+        volumes.append({"name": name, "persistentVolumeClaim": source})
+        mount = {"name": name, "mountPath": volume.path, "readOnly": volume.read_only}
         mounts.append(mount)
     container: dict[str, Any] = {
         "name": CONTAINERS[role],
@@ -45,10 +49,10 @@ def build_template(profile: Profile, role: Role, env: Mapping[str, str]) -> dict
         # The end of a failed driver's log is where `ubspark k8s status` finds its sentence.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "env": [{"name": name, "value": value} for name, value in env.items()],
+        # There even if it is empty: so a patch of kustomize can add to it whatever is in it.
+        "envFrom": [{"secretRef": {"name": name}} for name in profile.secrets],
         "volumeMounts": mounts,
     }
-    if profile.secrets:
-        container["envFrom"] = [{"secretRef": {"name": name}} for name in profile.secrets]
     pod: dict[str, Any] = {
         "securityContext": _build_security(profile),
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
@@ -58,7 +62,15 @@ def build_template(profile: Profile, role: Role, env: Mapping[str, str]) -> dict
     if profile.priority_class:
         pod["priorityClassName"] = profile.priority_class
     size: PodSize = profile.driver if role == "driver" else profile.executor
-    return dict(_overlay({"spec": pod}, size.template))
+    return dict(overlay({"spec": pod}, size.template, key=f"k8s.{role}.template"))
+
+
+def _name_volume(claim: str) -> str:
+    """Return the name of a claim as one of a volume, which has no dots and is not one of ours."""
+    name = claim.replace(".", "-")
+    if name == claim and name not in _WRITABLE and len(name) <= _MAX_VOLUME_NAME:
+        return name
+    return f"{name[:40]}-{hashlib.sha256(claim.encode()).hexdigest()[:10]}"
 
 
 def _build_security(profile: Profile) -> dict[str, Any]:
@@ -72,27 +84,3 @@ def _build_security(profile: Profile) -> dict[str, Any]:
         # Without it every start walks through all files of a volume to change their group.
         security |= {**user, "fsGroupChangePolicy": "OnRootMismatch"}
     return security
-
-
-def _overlay(base: Any, over: Any) -> Any:
-    """Lay one piece of a manifest over another: mappings by key, named things by their name."""
-    if isinstance(base, Mapping) and isinstance(over, Mapping):
-        merged = dict(base)
-        for key, value in over.items():
-            merged[key] = _overlay(merged[key], value) if key in merged else value
-        return merged
-    if _is_named(base) and _is_named(over):
-        by_name = {item["name"]: item for item in base}
-        for item in over:
-            name = item["name"]
-            by_name[name] = _overlay(by_name[name], item) if name in by_name else item
-        return list(by_name.values())
-    return over
-
-
-def _is_named(value: Any) -> bool:
-    """Whether a list holds things with names; two mounts may share one."""
-    if not isinstance(value, list) or not value:
-        return False
-    names = [item.get("name") for item in value if isinstance(item, Mapping)]
-    return len(names) == len(value) == len(set(names)) and None not in names
