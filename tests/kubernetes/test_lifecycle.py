@@ -1,6 +1,7 @@
 """Submitting, as far as it goes without a cluster."""
 
 import json
+import re
 import shutil
 import sys
 import threading
@@ -214,6 +215,54 @@ def test_spark_is_found_whatever_python_the_path_names(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.delenv("SPARK_HOME", raising=False)
     profile = profile.model_copy(update={"master": "https://127.0.0.1:9"})
-    with pytest.raises(TransientError, match="The cluster refused the driver of one") as caught:
+    said = r"The API server https://127\.0\.0\.1:9 cannot be reached: Connection refused\. Is"
+    with pytest.raises(TransientError, match=said) as caught:
         submit(job, profile, name="one", way="spark-submit")
     assert "spark-class" not in str(caught.value)
+
+
+_TRACE = """26/12/01 WARN Utils: x
+Exception in thread "main" io.fabric8.kubernetes.client.KubernetesClientException: {first}
+\tat io.fabric8.kubernetes.client.KubernetesClientException.launderThrowable(x.java:109)
+Caused by: java.io.IOException: middle
+Caused by: {last}
+\t... 20 more
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "error", "sentence"),
+    [
+        (
+            "An error has occurred.",
+            "java.net.ConnectException: Connection refused",
+            TransientError,
+            r"^The API server https://api cannot be reached: Connection refused\.",
+        ),
+        (
+            "An error has occurred.",
+            "java.net.UnknownHostException: api",
+            TransientError,
+            r"cannot be reached: no host is called api\.",
+        ),
+        (
+            "An error has occurred.",
+            "java.lang.IllegalStateException: the deepest reason",
+            TransientError,
+            r"refused the driver of one: the deepest reason\.$",
+        ),
+        (
+            "Message: pods is forbidden: exceeded quota. Received status: Status(x)",
+            "java.net.ConnectException: Connection refused",
+            UbsparkError,
+            r"refused the driver of one: pods is forbidden: exceeded quota\.$",
+        ),
+    ],
+)
+def test_a_stack_trace_comes_to_its_deepest_reason(
+    first: str, last: str, error: type[UbsparkError], sentence: str
+) -> None:
+    said = _TRACE.format(first=first, last=last)
+    found = lifecycle._describe_failure("one", "https://api", said)
+    assert type(found) is error
+    assert re.search(sentence, str(found))

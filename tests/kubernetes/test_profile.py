@@ -83,6 +83,9 @@ _ON = "k8s: {{image: a, home: /x, {}}}"
             "must be lower-case letters, digits, `-`",
         ),
         (_ON.format("secrets: [.a]"), "must be lower-case letters, digits, `-` and `.`"),
+        (_ON.format("master: not a url"), "must be the URL of an API server such as .*'not a url'"),
+        (_ON.format("master: 'k8s://k8s://https://x'"), "must be the URL of an API server"),
+        (_ON.format("master: 'https://me:hush@x'"), r"of an API server such as `[^`]*`\.$"),
         ("k8s: [", "is no valid YAML at line 1"),
         ("k8s:\n  image: a\n  image: b\n", "is no valid YAML at line 3: the key `image` stands"),
     ],
@@ -108,3 +111,8 @@ def test_names_may_have_dots_and_places_a_slash_at_their_end(tmp_path: Path) -> 
 @pytest.mark.parametrize("image", ["a", "host:5000/a/b-c_d.e:V1", f"registry.example.org/a@{_SHA}"])
 def test_images_of_all_kinds_are_taken(tmp_path: Path, image: str) -> None:
     assert load_profile(write(tmp_path, _GOOD), [f"k8s.image={image}"]).image == image
+
+
+@pytest.mark.parametrize("master", ["https://x", "k8s://https://x"])
+def test_a_master_may_have_the_scheme_of_spark(tmp_path: Path, master: str) -> None:
+    assert load_profile(write(tmp_path, _GOOD), [f"k8s.master={master}"]).master == "https://x"

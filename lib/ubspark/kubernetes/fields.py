@@ -18,6 +18,7 @@ __all__ = [
     "Image",
     "Label",
     "Labels",
+    "Master",
     "Mount",
     "Name",
     "Overhead",
@@ -29,6 +30,7 @@ __all__ = [
     "Size",
 ]
 
+_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?(/[^\s?#@]*)?")
 _SIZE = re.compile(r"([1-9][0-9]*)([mg])")
 #: Spark starts with no less than 450 MiB of what a heap leaves.
 _MIN_HEAP_MB = 512
@@ -78,6 +80,17 @@ def _validate_free(value: str) -> str:
             msg = f"must not hide {folder} of the image, got {value!r}; /data is a good place"
             raise ValueError(msg)
     return value
+
+
+def _validate_master(value: str) -> str:
+    """Return the URL of an API server without Spark's own scheme."""
+    url = value.removeprefix("k8s://")
+    if not _URL.fullmatch(url):
+        # A user and a password before the `@` are not told.
+        got = "" if "@" in url else f", got {value!r}"
+        msg = f"must be the URL of an API server such as `https://10.0.0.1:6443`{got}"
+        raise ValueError(msg)
+    return url
 
 
 def _match(pattern: str, what: str) -> AfterValidator:
@@ -143,6 +156,7 @@ Name = Annotated[
 ]
 Folder = Annotated[str, AfterValidator(_validate_mount)]
 Mount = Annotated[str, AfterValidator(_validate_mount), AfterValidator(_validate_free)]
+Master = Annotated[str, AfterValidator(_validate_master)]
 _DIGEST = r"sha256:[0-9a-f]{64}"
 _HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]+)?"
 _PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"

@@ -30,6 +30,12 @@ _KIND = "sparkapplications.sparkoperator.k8s.io"
 _SCHEDULE = "scheduledsparkapplications.sparkoperator.k8s.io"
 #: Label that Spark gives to all pods of one application.
 _SELECTOR = "spark-app-selector"
+#: What Java says of a server that it has not come to speak with.
+_UNREACHABLE = re.compile(
+    r"Connection (?:refused|reset|timed out)|ConnectException|UnknownHostException|No route to host"
+    r"|Network is unreachable|UnresolvedAddressException|SSLHandshakeException|connect timed out"
+    r"|Failed to resolve|HttpConnectTimeoutException"
+)
 _POLL_SECONDS = 2.0
 _PATIENCE_SECONDS = 300
 
@@ -203,7 +209,7 @@ def _call_spark_submit(application: Mapping[str, Any], master: str) -> None:
             msg = f"spark-submit got no answer from {master} in {_PATIENCE_SECONDS} s."
             raise TransientError(msg) from error
     if done.returncode:
-        raise _describe_failure(submission.name, done.stderr)
+        raise _describe_failure(submission.name, master, done.stderr)
 
 
 def _clean_environment() -> dict[str, str]:
@@ -221,14 +227,30 @@ def _clean_environment() -> dict[str, str]:
     return kept | {"SPARK_HOME": str(find_jar_folder().parent)}
 
 
-def _describe_failure(name: str, said: str) -> UbsparkError:
+def _describe_failure(name: str, master: str, said: str) -> UbsparkError:
     """Return what spark-submit's stack trace comes to."""
     if "already exists" in said:
         msg = f"The submission {name} is being made by somebody else; see `ubspark k8s status`."
         return ConflictError(msg)
-    found = re.search(r"Message: (.+?)\.? Received status", said) or re.search(
-        r"Exception: (.+)", said
-    )
-    why = found[1] if found else (said.strip().splitlines() or ["no reason given"])[-1]
+    refused = re.search(r"Message: (.+?)\.? Received status", said)
+    if refused:
+        return _refuse(name, refused[1], said)
+    # The cause of all others stands last.
+    causes = re.findall(r"^Caused by: ([\w.$]+: )?(.+)", said, re.MULTILINE)
+    unreachable = _UNREACHABLE.search(said)
+    if unreachable:
+        kind, why = causes[-1] if causes else ("", unreachable[0])
+        why = f"no host is called {why}" if "UnknownHost" in kind else why
+        msg = (
+            f"The API server {master} cannot be reached: {why.strip().rstrip('.')}. Is "
+            f"`k8s.master` or KUBECONFIG right?"
+        )
+        return TransientError(msg)
+    thrown = re.search(r"Exception: (.+)", said)
+    last = (said.strip().splitlines() or ["no reason given"])[-1]
+    return _refuse(name, causes[-1][1] if causes else thrown[1] if thrown else last, said)
+
+
+def _refuse(name: str, why: str, said: str) -> UbsparkError:
     kind = UbsparkError if "orbidden" in said or "nvalid" in said else TransientError
     return kind(f"The cluster refused the driver of {name}: {why.strip().rstrip('.')}.")

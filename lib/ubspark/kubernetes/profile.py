@@ -14,6 +14,7 @@ from ubspark.kubernetes.fields import (
     Image,
     Label,
     Labels,
+    Master,
     Mount,
     Name,
     Overhead,
@@ -87,7 +88,7 @@ class Profile(_Section):
     """A cluster, as the jobs of a group see it."""
 
     #: URL of the API server for spark-submit; that of kubectl's context by default.
-    master: str | None = None
+    master: Master | None = None
     namespace: Label = "ubspark"
     #: Image of all pods, best pinned by its digest.
     image: Image
