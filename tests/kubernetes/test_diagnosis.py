@@ -1,5 +1,6 @@
 """One sentence for what a submission waits for, lacks or ended with."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,12 @@ def make_pod(phase: str, *, name: str = "one-driver", **status: Any) -> dict[str
 
 def make_container(**state: Any) -> list[dict[str, Any]]:
     return [{"image": "localhost/ubspark:no", "state": state}]
+
+
+def stamp(age_seconds: float) -> str:
+    """The time of a line of that age, as kubectl writes it."""
+    then = datetime.now(UTC) - timedelta(seconds=age_seconds)
+    return f"{then:%Y-%m-%dT%H:%M:%S.%f}789Z"
 
 
 def end(code: int, **more: Any) -> dict[str, Any]:
@@ -71,11 +78,15 @@ def test_a_quota_that_refuses_executors_is_named() -> None:
         "exceeded quota: ubspark, requested: requests.cpu=200m, used: requests.cpu=1, "
         "limited: requests.cpu=1. Received status: Status(apiVersion=v1)\n"
     )
+    log = f"{stamp(5)} {log}"
     running = [make_pod("Running", name="one-exec-1")]
-    status = diagnose("one", make_pod("Running"), running, log=log)
+    status = diagnose("one", make_pod("Running"), running, lately=log)
     assert (status.phase, status.n_executors) == ("EXECUTING", 1)
     assert status.reason.startswith("The quota ubspark refuses further executors (requested: ")
     assert "limited: requests.cpu=1)" in status.reason
+    # Spark asks again within seconds: what was refused minutes ago is granted now.
+    old = log.replace(log.split()[0], stamp(120)) + f"{stamp(1)} 26/11/22 WARN Other: x\n"
+    assert diagnose("one", make_pod("Running"), running, lately=old).reason == ""
 
 
 def test_an_executor_without_an_image_is_told_of() -> None:
@@ -156,7 +167,9 @@ def test_a_volume_that_executors_wait_for_is_named() -> None:
 def test_executors_without_memory_are_told_of() -> None:
     line = "The executor with id {} exited with exit code 137(SIGKILL, possible container OOM).\n"
     log = line.format(1) + line.format(1) + line.format(4)
-    status = diagnose("one", make_pod("Running"), [], log=log)
+    # The log of the whole run tells of the past too.
+    assert diagnose("one", make_pod("Running"), [], log=log).reason == ""
+    status = diagnose("one", make_pod("Running"), [], lately=log)
     assert status.phase == "EXECUTING"
     assert status.reason.startswith("2 executors ran out of memory; raise `k8s.executor.overhead`")
 
@@ -170,3 +183,36 @@ def test_a_lost_node_is_not_known(pod: dict[str, Any]) -> None:
         "UNKNOWN",
         "The node n7 does not answer; whether the driver runs is not known.",
     )
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Running"])
+def test_the_end_is_that_of_the_driver_among_other_containers(phase: str) -> None:
+    """A sidecar may come first, end otherwise, or keep the pod running."""
+    sidecar = {"name": "proxy", "image": "p", "state": {"terminated": {"exitCode": 143}}}
+    own = {"name": "spark-kubernetes-driver", "image": "u", "state": {}}
+    pod = make_pod(phase, containerStatuses=[sidecar, own])
+    own["state"] = {"terminated": {"exitCode": 4}}
+    status = diagnose("one", pod, [], log="ubspark: Table `a` is not there.\n")
+    assert (status.phase, status.reason) == ("ERROR", "Table `a` is not there.")
+    own["state"] = {"terminated": {"exitCode": 0}}
+    assert diagnose("one", pod, []).phase == "COMPLETED"
+
+
+def test_containers_that_run_first_are_told_of() -> None:
+    waiting = {"reason": "ErrImagePull", "message": "not found"}
+    first = [{"name": "fetch", "image": "r/fetch:1", "state": {"waiting": waiting}}]
+    main = make_container(waiting={"reason": "PodInitializing"})
+    pod = make_pod("Pending", initContainerStatuses=first, containerStatuses=main)
+    status = diagnose("one", pod, [])
+    assert status.phase == "QUEUED"
+    assert status.reason == "The image r/fetch:1 of pod one-driver cannot be had: not found."
+    first[0]["state"] = {"terminated": {"exitCode": 3}}
+    pod = make_pod("Failed", initContainerStatuses=first, containerStatuses=main)
+    status = diagnose("one", pod, [])
+    assert status.reason == "The container fetch, which runs first, ended with exit code 3."
+
+
+def test_a_pod_that_its_queue_holds_says_so() -> None:
+    gated = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}
+    pod = make_pod("Pending", conditions=[gated])
+    assert diagnose("one", pod, []).reason == "Pod one-driver waits in its queue."

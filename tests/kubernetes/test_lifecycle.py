@@ -141,6 +141,15 @@ def test_without_a_driver_the_operator_is_asked(
     assert lifecycle.find_status(cluster, "one").phase == phase
 
 
+def test_status_reads_the_end_of_the_log_of_the_driver(cluster: FakeCluster) -> None:
+    cluster.tell(**{"pod/one-driver": make_driver("one")})
+    lifecycle.find_status(cluster, "one")
+    asked = [call for call in cluster.calls if call.startswith("logs")]
+    assert asked
+    for call in asked:
+        assert call.startswith("logs -c spark-kubernetes-driver --tail=")
+
+
 def test_a_log_that_is_followed_is_waited_for(
     cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:

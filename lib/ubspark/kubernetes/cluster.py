@@ -46,14 +46,38 @@ class Cluster:
         found = json.loads(self._ask(*words, "--sort-by", ".metadata.creationTimestamp"))
         return list(found["items"])
 
-    def read_log(self, pod: str) -> str:
-        """Return the log of a pod, empty where it has none yet."""
+    def read_log(
+        self,
+        pod: str,
+        *,
+        container: str = "",
+        tail: int = -1,
+        since: str = "",
+        stamps: bool = False,
+    ) -> str:
+        """Return the log of a pod, empty where it has none yet.
+
+        Parameters
+        ----------
+        container
+            One of the pod's; the first by default.
+        tail
+            Only so many lines, the last ones.
+        since
+            Only lines younger than this, such as ``10m``.
+        stamps
+            Whether each line begins with its time.
+        """
+        words = ["logs", *(["-c", container] if container else [])]
+        words += [f"--tail={tail}"] if tail >= 0 else []
+        words += [f"--since={since}"] if since else []
+        words += ["--timestamps"] if stamps else []
         try:
-            return self._ask("logs", pod)
+            return self._ask(*words, pod)
         except (InputMissingError, TransientError, ParameterError):
             return ""
 
-    def follow_log(self, pod: str) -> Iterator[str]:
+    def follow_log(self, pod: str, *, container: str) -> Iterator[str]:
         """Yield the lines of a log as they come, until the pod ends.
 
         Raises
@@ -61,7 +85,7 @@ class Cluster:
         UbsparkError
             If kubectl ends otherwise.
         """
-        words = [*self._begin(), "logs", "-f", pod]
+        words = [*self._begin(), "logs", "-f", "-c", container, pod]
         with (
             tempfile.TemporaryFile("w+") as said,
             subprocess.Popen(words, stdout=subprocess.PIPE, stderr=said, text=True) as process,

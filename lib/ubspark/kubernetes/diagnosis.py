@@ -3,9 +3,17 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-__all__ = ["Phase", "Status", "diagnose", "find_waiting"]
+from ubspark.kubernetes.templates import CONTAINERS
+
+__all__ = ["MEMORY_SECONDS", "Phase", "Status", "diagnose", "find_waiting"]
+
+#: How long it is told of that an executor ran out of memory.
+MEMORY_SECONDS = 600
+#: A refused executor is asked for again, and refused again, within seconds.
+_QUOTA_SECONDS = 60
 
 #: The phases of IVOA's Universal Worker Service.
 Phase = Literal["QUEUED", "EXECUTING", "COMPLETED", "ERROR", "ABORTED", "UNKNOWN"]
@@ -49,6 +57,7 @@ def diagnose(
     *,
     events: Sequence[Mapping[str, Any]] = (),
     log: str = "",
+    lately: str = "",
     executor_events: Sequence[Mapping[str, Any]] = (),
 ) -> Status:
     """Judge a submission.
@@ -62,7 +71,9 @@ def diagnose(
     events
         Events of the driver pod, the oldest first.
     log
-        Log of the driver.
+        The end of the driver's log.
+    lately
+        Its lines of the last `MEMORY_SECONDS`, each after its time.
     executor_events
         Events of an executor pod that waits.
     """
@@ -71,7 +82,7 @@ def diagnose(
         reason = f"There is no driver pod of {name}; submit it (again)."
         return Status(name, "UNKNOWN", reason, running, "")
     pod_name = str(driver["metadata"]["name"])
-    phase, reason = _judge(driver, executors, (events, executor_events), log)
+    phase, reason = _judge(driver, executors, (events, executor_events), log, lately)
     return Status(name, phase, reason, running, pod_name)
 
 
@@ -80,17 +91,19 @@ def _judge(
     executors: Sequence[Mapping[str, Any]],
     events: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]],
     log: str,
+    lately: str,
 ) -> tuple[Phase, str]:
-    found = _get_phase(driver)
-    if found == "Succeeded":
+    found, ended = _get_phase(driver), _find_end(driver)
+    # With another container beside it a pod goes on when the driver has ended.
+    if found == "Succeeded" or (ended and ended["exitCode"] == 0):
         return "COMPLETED", _find_tracking(log)
-    if found == "Failed":
-        return _explain_end(driver, log)
+    if found == "Failed" or ended:
+        return _explain_end(driver, ended, log)
     if found == "Unknown" or driver.get("status", {}).get("reason") == "NodeLost":
         node = driver.get("spec", {}).get("nodeName", "of the driver")
         return "UNKNOWN", f"The node {node} does not answer; whether the driver runs is not known."
     if found == "Running":
-        reasons = (_explain_executors(executors, log, events[1]), _find_tracking(log))
+        reasons = (_explain_executors(executors, lately, events[1]), _find_tracking(log))
         return "EXECUTING", " ".join(filter(None, reasons))
     return "QUEUED", _explain_waiting(driver) or _explain_events(events[0])
 
@@ -105,6 +118,8 @@ def _explain_waiting(pod: Mapping[str, Any]) -> str:
     name = pod["metadata"]["name"]
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            if condition.get("reason") == "SchedulingGated":
+                return f"Pod {name} waits in its queue."
             return f"Pod {name} waits for a node: {_end(condition.get('message', ''))}"
     for container in _iterate_containers(pod):
         waiting = container.get("state", {}).get("waiting", {})
@@ -132,7 +147,7 @@ def find_waiting(executors: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def _explain_executors(
-    executors: Sequence[Mapping[str, Any]], log: str, events: Sequence[Mapping[str, Any]]
+    executors: Sequence[Mapping[str, Any]], lately: str, events: Sequence[Mapping[str, Any]]
 ) -> str:
     """Say what keeps executors away: an image, no node, a volume, their memory, a quota."""
     waiting = [pod for pod in executors if _get_phase(pod) == "Pending"]
@@ -140,25 +155,45 @@ def _explain_executors(
         return reason
     if waiting and _explain_events(events):
         return f"Executors wait. {_explain_events(events)}"
-    killed = len(set(_MEMORY_LINE.findall(log)))
+    killed = len(set(_MEMORY_LINE.findall(lately)))
     if killed:
         return (
             f"{killed} executors ran out of memory; raise `k8s.executor.overhead`, where Python "
             f"works."
         )
-    refused = list(_QUOTA_LINE.finditer(log))
-    if refused:
+    refused = list(_QUOTA_LINE.finditer(lately))
+    if refused and _measure_age(lately, refused[-1].start()) < _QUOTA_SECONDS:
         quota, numbers = refused[-1].groups()
         return f"The quota {quota} refuses further executors ({numbers}); it goes on with fewer."
     return ""
 
 
-def _explain_end(driver: Mapping[str, Any], log: str) -> tuple[Phase, str]:
+def _measure_age(lines: str, position: int) -> float:
+    """Return how many seconds ago a line was written that begins with its time; 0 without one."""
+    stamp = lines[lines.rfind("\n", 0, position) + 1 : position].partition(" ")[0]
+    try:
+        # Python 3.11 reads no nanoseconds.
+        then = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*", r"\1", stamp))
+    except ValueError:
+        return 0.0
+    return (datetime.now(UTC) - then).total_seconds() if then.tzinfo else 0.0
+
+
+def _find_end(driver: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the end of the container that Spark runs in, None while it is to come."""
+    containers = driver.get("status", {}).get("containerStatuses", [])
+    own = [found for found in containers if found.get("name") == CONTAINERS["driver"]]
+    for container in own or containers[:1]:
+        ended: Mapping[str, Any] | None = container.get("state", {}).get("terminated")
+        return ended
+    return None
+
+
+def _explain_end(
+    driver: Mapping[str, Any], ended: Mapping[str, Any] | None, log: str
+) -> tuple[Phase, str]:
     """Say why a driver failed, in its own words where it had time for them."""
-    for container in _iterate_containers(driver):
-        ended = container.get("state", {}).get("terminated")
-        if not ended:
-            continue
+    if ended:
         text = log or str(ended.get("message", ""))
         said = _OUR_LINE.findall(text)
         phase: Phase = "ABORTED" if ended["exitCode"] in _STOPPED_CODES else "ERROR"
@@ -169,6 +204,11 @@ def _explain_end(driver: Mapping[str, Any], log: str) -> tuple[Phase, str]:
         thrown = _THROWN_LINE.search(text)
         why = f" ({thrown[1].rstrip('.')})" if thrown else ""
         return phase, f"The driver ended with exit code {ended['exitCode']}{why}; see its log."
+    for container in driver.get("status", {}).get("initContainerStatuses", []):
+        code = container.get("state", {}).get("terminated", {}).get("exitCode")
+        if code:
+            name = container.get("name", container["image"])
+            return "ERROR", f"The container {name}, which runs first, ended with exit code {code}."
     reason = driver.get("status", {}).get("reason", "Failed")
     message = driver.get("status", {}).get("message", "no reason given")
     return "ERROR", f"The driver pod was stopped ({reason}): {_end(message)}"
@@ -180,7 +220,8 @@ def _find_tracking(log: str) -> str:
 
 
 def _iterate_containers(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from pod.get("status", {}).get("containerStatuses", [])
+    for key in ("initContainerStatuses", "containerStatuses"):
+        yield from pod.get("status", {}).get(key, [])
 
 
 def _end(text: str) -> str:

@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 from ubspark.errors import ConflictError, InputMissingError, TransientError, UbsparkError
 from ubspark.kubernetes.cluster import Cluster
-from ubspark.kubernetes.diagnosis import Status, diagnose, find_waiting
+from ubspark.kubernetes.diagnosis import MEMORY_SECONDS, Status, diagnose, find_waiting
 from ubspark.kubernetes.manifest import NAME_LABEL, build_application
 from ubspark.kubernetes.profile import Profile
 from ubspark.kubernetes.submission import build_submission
+from ubspark.kubernetes.templates import CONTAINERS
 from ubspark.runtime.config import JobConfig
 from ubspark.runtime.jars import find_jar_folder
 from ubspark.runtime.progress import tell
@@ -36,6 +37,8 @@ _UNREACHABLE = re.compile(
     r"|Network is unreachable|UnresolvedAddressException|SSLHandshakeException|connect timed out"
     r"|Failed to resolve|HttpConnectTimeoutException"
 )
+#: Lines of a log in which a driver's last words are.
+_LINES = 2000
 _POLL_SECONDS = 2.0
 _PATIENCE_SECONDS = 300
 
@@ -93,13 +96,28 @@ def find_status(cluster: Cluster, name: str) -> Status:
     label = {_SELECTOR: own} if own else {NAME_LABEL: name}
     executors = cluster.select("pods", labels={**label, "spark-role": "executor"})
     waiting = find_waiting(executors)
+    pod, container = f"{name}-driver", CONTAINERS["driver"]
     return diagnose(
         name,
         driver,
         executors,
-        events=cluster.list_events("Pod", f"{name}-driver"),
-        log=cluster.read_log(f"{name}-driver"),
+        events=cluster.list_events("Pod", pod),
+        log=cluster.read_log(pod, container=container, tail=_LINES),
+        lately=_read_lately(cluster, driver),
         executor_events=cluster.list_events("Pod", waiting) if waiting else (),
+    )
+
+
+def _read_lately(cluster: Cluster, driver: Mapping[str, Any]) -> str:
+    """Return what a driver that runs has said in the last minutes."""
+    if driver.get("status", {}).get("phase") != "Running":
+        return ""
+    return cluster.read_log(
+        str(driver["metadata"]["name"]),
+        container=CONTAINERS["driver"],
+        tail=_LINES,
+        since=f"{MEMORY_SECONDS}s",
+        stamps=True,
     )
 
 
@@ -117,9 +135,10 @@ def read_logs(cluster: Cluster, name: str, *, follow: bool = False) -> Iterator[
         raise InputMissingError(msg)
     if follow:
         _wait_for_start(cluster, name)
-        yield from cluster.follow_log(f"{name}-driver")
+        yield from cluster.follow_log(f"{name}-driver", container=CONTAINERS["driver"])
     else:
-        yield from cluster.read_log(f"{name}-driver").splitlines(keepends=True)
+        log = cluster.read_log(f"{name}-driver", container=CONTAINERS["driver"])
+        yield from log.splitlines(keepends=True)
 
 
 def _wait_for_start(cluster: Cluster, name: str) -> None:
