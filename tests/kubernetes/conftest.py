@@ -1,5 +1,7 @@
 """A job and a profile for the tests of rendering."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,8 @@ import yaml
 
 from ubspark.kubernetes.profile import Profile
 from ubspark.runtime.config import JobConfig, parse_job
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -7,22 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-
-_ROOT = Path(__file__).parents[2]
+from overlays import ROOT, render
 
 
 @pytest.fixture(scope="module")
 def prod() -> list[dict[str, Any]]:
     return render("prod")
-
-
-def render(overlay: str) -> list[dict[str, Any]]:
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl, which renders overlays, is not there")
-    done = subprocess.run(
-        ["kubectl", "kustomize", _ROOT / "k8s/overlays" / overlay], capture_output=True, check=True
-    )
-    return list(yaml.safe_load_all(done.stdout))
 
 
 def test_the_store_reaches_all_pods_and_its_secret_stays_outside(prod: list[Any]) -> None:
@@ -41,7 +31,7 @@ def test_the_store_reaches_all_pods_and_its_secret_stays_outside(prod: list[Any]
 
 def test_kueue_takes_every_application_whole() -> None:
     found = [d for d in render("tenants/smc") if d["kind"] == "SparkApplication"]
-    assert len(found) == len(list((_ROOT / "k8s/jobs").glob("*.yaml"))) - 1
+    assert len(found) == len(list((ROOT / "k8s/jobs").glob("*.yaml"))) - 1
     for application in found:
         assert application["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "ubspark"
         assert application["metadata"]["namespace"] == "ubspark-smc"
@@ -53,8 +43,8 @@ def test_components_reach_schedules_as_they_reach_jobs(tmp_path: Path, component
     """What a component makes of a job, it makes of the same job by the clock."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl, which renders overlays, is not there")
-    shutil.copytree(_ROOT / "k8s/components" / component, tmp_path / "component")
-    job = yaml.safe_load((_ROOT / "k8s/jobs/crossmatch.yaml").read_text())
+    shutil.copytree(ROOT / "k8s/components" / component, tmp_path / "component")
+    job = yaml.safe_load((ROOT / "k8s/jobs/crossmatch.yaml").read_text())
     spec = {"schedule": "0 9 * * *", "template": job["spec"]}
     metadata = {**job["metadata"], "name": "nightly"}
     schedule = {**job, "kind": "ScheduledSparkApplication", "metadata": metadata, "spec": spec}
