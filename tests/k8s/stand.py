@@ -131,6 +131,8 @@ def set_up(folder: Path) -> Stand:
     manifests = kubectl("kustomize", str(ROOT / "k8s" / "overlays" / "ci"))
     if _has_one_node_class():
         manifests = manifests.replace("ReadWriteMany", "ReadWriteOnce")
+    # Shared by all namespaces: they stay when this one goes.
+    kubectl("apply", "-k", str(ROOT / "k8s" / "cluster"))
     kubectl("apply", "-f", "-", given=manifests)
     kubectl("label", "namespace", NAMESPACE, _MARK)
     if IMAGE != "localhost/ubspark:ci":

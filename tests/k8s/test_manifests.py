@@ -74,6 +74,14 @@ def test_an_overlay_passes(overlay: str) -> None:
     assert len(done.stdout.splitlines()) == len(list(yaml.safe_load_all(overlay)))
 
 
+def test_what_all_groups_share_passes() -> None:
+    rendered = call("kustomize", str(ROOT / "k8s" / "cluster"))
+    assert rendered.returncode == 0, rendered.stderr
+    done = judge(rendered.stdout)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+
+
 def test_pod_templates_pass_pod_security(overlay: str) -> None:
     """The operator's schema lets a template hold anything; as a pod it is judged in full."""
     judged: set[str] = set()
@@ -97,7 +105,7 @@ def make_pod(application: dict[str, Any], role: str, namespace: str) -> dict[str
     """Return a pod of an application as Spark would make it of its template."""
     spec = application[role]["template"]["spec"]
     containers = [{**c, "image": application["image"]} for c in spec["containers"]]
-    # The class of the manifest itself is not there yet.
+    # The classes are those of the cluster, which need not be there yet.
     spec = {key: value for key, value in spec.items() if key != "priorityClassName"}
     metadata = {"name": f"judged-{role}", "namespace": namespace}
     pod = {**spec, "containers": containers}

@@ -123,3 +123,20 @@ def test_every_component_is_in_an_overlay() -> None:
         Path(name).name for text in texts for name in yaml.safe_load(text).get("components", [])
     }
     assert used == {path.name for path in (ROOT / "k8s/components").iterdir()}
+
+
+@pytest.mark.parametrize("overlay", ["ci", "dev", "prod", "tenants/lmc", "tenants/smc"])
+def test_an_overlay_is_removed_without_harm_to_others(overlay: str) -> None:
+    """All of it lies in its namespace: no priority classes, no cluster roles."""
+    found = render(overlay)
+    (own,) = [d["metadata"]["name"] for d in found if d["kind"] == "Namespace"]
+    others = [d for d in found if d["kind"] != "Namespace"]
+    assert {d["metadata"].get("namespace") for d in others} == {own}
+    assert not [d for d in others if d["kind"].startswith(("Cluster", "Priority"))]
+
+
+def test_priorities_of_profiles_are_there() -> None:
+    classes = {d["metadata"]["name"] for d in render(ROOT / "k8s" / "cluster")}
+    shipped = yaml.safe_load((ROOT / "conf" / "k8s.yaml").read_text())["k8s"]
+    assert shipped["priority_class"] in classes
+    assert len(classes) == 3
