@@ -17,5 +17,8 @@ make image S3=1 IMAGE=localhost/ubspark:ci BUILD_IMAGE="$lab image" >dist/image.
     tail -n 40 dist/image.log
     exit 1
 }
-echo "Image built and loaded in $(($(date +%s) - started)) s, $(du -sm dist/image | cut -f1) MB of context."
+took=$(($(date +%s) - started))
+# The store of the lab's builder; another one may keep images elsewhere.
+size=$(STORAGE_DRIVER=overlay buildah images --format '{{.Size}}' localhost/ubspark:ci 2>/dev/null || true)
+echo "Image of ${size:-unknown size} built and loaded in $took s, $(du -sm dist/image | cut -f1) MB of context."
 UBSPARK_K8S_CRDS=$(dirname "$lab")/crd make test-k8s

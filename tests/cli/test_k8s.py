@@ -68,6 +68,13 @@ def test_render_prints_a_schedule(call: Call) -> None:
     assert "`--schedule` needs the operator" in answer.said
 
 
+@pytest.mark.parametrize("clock", ["", "99 99 99 99 99", "@every h"])
+def test_a_clock_that_never_strikes_is_refused(call: Call, clock: str) -> None:
+    answer = call("k8s", "render", _JOB, *_PROFILE, "--schedule", clock)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.said.startswith("ubspark: `--schedule` must be five fields of cron")
+
+
 def test_render_prints_the_script(call: Call, kubectl: Path) -> None:
     answer = call("k8s", "render", _JOB, *_PROFILE, "--as", "spark-submit")
     assert answer.code == 0, answer.said
@@ -141,3 +148,20 @@ def test_a_cluster_that_is_out_of_reach_is_temporary(
     monkeypatch.setenv("KUBECTL", str(kubectl / "none"))
     answer = call("k8s", "status", "one", *_PROFILE)
     assert (answer.code, answer.said.startswith("ubspark: kubectl is not on the PATH")) == (2, True)
+
+
+def test_another_program_than_kubectl_is_told(
+    call: Call, kubectl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECTL", "/bin/true")
+    answer = call("k8s", "status", "one", *_PROFILE)
+    assert (answer.code, answer.said.count("\n")) == (2, 1)
+    assert answer.said.startswith("ubspark: /bin/true answers `get` with no JSON. Is it kubectl?")
+    answer = call("k8s", "render", _JOB, *_PROFILE, "--as", "spark-submit")
+    assert (answer.code, "kubectl has no context" in answer.said) == (2, True)
+    program = kubectl / "plain"
+    program.write_text("no program")
+    monkeypatch.setenv("KUBECTL", str(program))
+    answer = call("k8s", "status", "one", *_PROFILE)
+    assert answer.code == 2
+    assert answer.said.startswith(f"ubspark: {program} cannot be run: Permission denied.")

@@ -1,5 +1,6 @@
 """A job file and a profile become one manifest."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -212,13 +213,37 @@ def test_more_gpus_than_tasks_are_refused(job: JobConfig, profile: Profile) -> N
         build_application(job, shared, name="one")
 
 
-@pytest.mark.parametrize("cron", ["0 9 * * *", "*/15 0-6,22 1 JAN-MAR mon-FRI", "@daily"])
+@pytest.mark.parametrize(
+    ("cores", "gpus"), [(3, 2), (4, 3), (5, 2), (7, 1), (64, 3), (1500, 1), (4, 4)]
+)
+def test_every_core_has_its_share_of_a_gpu(
+    job: JobConfig, profile: Profile, cores: int, gpus: int
+) -> None:
+    """Spark gives each task one GPU, as often as its share fits into one."""
+    shared = change(profile, executor={"cores": cores, "gpus": gpus})
+    settings = build_application(job, shared, name="one")["spec"]["sparkConf"]
+    share = float(settings["spark.task.resource.gpu.amount"])
+    assert gpus * math.floor(1 / share) >= cores
+    assert share == 1 or share <= 0.5
+
+
+@pytest.mark.parametrize(
+    "cron",
+    ["0 9 * * *", "*/15 0-6,22 1 JAN-MAR mon-FRI", "@daily", "@every 1h30m", "5/10 ? 31 12 0"],
+)
 def test_clocks_of_cron_are_taken(job: JobConfig, profile: Profile, cron: str) -> None:
     application = build_application(job, profile, name="one")
     assert build_schedule(application, cron)["spec"]["schedule"] == cron
 
 
-@pytest.mark.parametrize("cron", ["", "daily", "0 9 * *", "0 9 * * * *", "at nine", "@never"])
+_CLOCKS = [
+    *("", "daily", "0 9 * *", "0 9 * * * *", "at nine", "@never", "@every h", "@every 0h"),
+    *("99 99 99 99 99", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 7"),
+    *("*/0 * * * *", "5-2 * * * *", "1, * * * *", "* * * mon *", "\u0665 * * * *", "@every 5 m"),
+]
+
+
+@pytest.mark.parametrize("cron", _CLOCKS)
 def test_other_clocks_are_refused(job: JobConfig, profile: Profile, cron: str) -> None:
     application = build_application(job, profile, name="one")
     with pytest.raises(ParameterError, match="`--schedule` must be five fields of cron"):

@@ -81,10 +81,10 @@ def render(
     config, shared = _load(file, profile, settings)
     application = build_application(config, shared, name=name or name_submission(config))
     if way is Way.SPARK_APPLICATION:
-        manifest = build_schedule(application, schedule) if schedule else application
+        manifest = application if schedule is None else build_schedule(application, schedule)
         sys.stdout.write(dump_manifest(manifest))
         return
-    if schedule:
+    if schedule is not None:
         msg = "`--schedule` needs the operator: `--as sparkapplication`."
         raise ParameterError(msg)
     master = shared.master or Cluster(shared.namespace).find_master()

@@ -28,23 +28,21 @@ class Cluster:
     def find(self, kind: str, name: str) -> dict[str, Any] | None:
         """Return an object, None where there is none (or no such kind)."""
         try:
-            found: dict[str, Any] = json.loads(self._ask("get", kind, name, "-o", "json"))
+            return self._ask_json("get", kind, name)
         except InputMissingError:
             return None
-        return found
 
     def select(self, kind: str, *, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the objects of a kind that carry labels."""
         chosen = ",".join(f"{key}={value}" for key, value in labels.items())
-        found = json.loads(self._ask("get", kind, "-l", chosen, "-o", "json"))
-        return list(found["items"])
+        return list(self._ask_json("get", kind, "-l", chosen).get("items", []))
 
     def list_events(self, kind: str, name: str) -> list[dict[str, Any]]:
         """Return the events of an object, the oldest first."""
         chosen = f"involvedObject.kind={kind},involvedObject.name={name}"
-        words = ("get", "events", "--field-selector", chosen, "-o", "json")
-        found = json.loads(self._ask(*words, "--sort-by", ".metadata.creationTimestamp"))
-        return list(found["items"])
+        words = ("get", "events", "--field-selector", chosen)
+        found = self._ask_json(*words, "--sort-by", ".metadata.creationTimestamp")
+        return list(found.get("items", []))
 
     def read_log(
         self,
@@ -109,17 +107,34 @@ class Cluster:
     def find_master(self) -> str:
         """Return the URL of the API server."""
         words = ("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+        msg = (
+            "kubectl has no context of a cluster. Name one in KUBECONFIG, or the API server in "
+            "`k8s.master` of the profile."
+        )
         try:
-            return self._ask(*words).strip()
+            master = self._ask(*words).strip()
         except UbsparkError as error:
-            msg = (
-                "kubectl has no context of a cluster. Name one in KUBECONFIG, or the API server "
-                "in `k8s.master` of the profile."
-            )
             raise ParameterError(msg) from error
+        if not master:
+            raise ParameterError(msg)
+        return master
 
     def _begin(self) -> list[str]:
-        return [os.environ.get("KUBECTL", "kubectl"), "-n", self.namespace]
+        return [_find_program(), "-n", self.namespace]
+
+    def _ask_json(self, *words: str) -> dict[str, Any]:
+        said = self._ask(*words, "-o", "json")
+        try:
+            found = json.loads(said)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            msg = (
+                f"{_find_program()} answers `{words[0]}` with no JSON. Is it kubectl? Name "
+                f"the right one in KUBECTL."
+            )
+            raise ParameterError(msg)
+        return found
 
     def _ask(self, *words: str, given: str | None = None) -> str:
         try:
@@ -135,12 +150,19 @@ class Cluster:
         except FileNotFoundError as error:
             msg = "kubectl is not on the PATH. Install it, or name it in KUBECTL."
             raise ParameterError(msg) from error
+        except OSError as error:
+            msg = f"{_find_program()} cannot be run: {error.strerror}. Name kubectl in KUBECTL."
+            raise ParameterError(msg) from error
         except subprocess.TimeoutExpired as error:
             msg = f"kubectl {words[0]} got no answer from the cluster in time."
             raise TransientError(msg) from error
         if done.returncode:
             raise _describe_failure(words[0], done.stderr)
         return done.stdout
+
+
+def _find_program() -> str:
+    return os.environ.get("KUBECTL", "kubectl")
 
 
 def _describe_failure(verb: str, said: str) -> UbsparkError:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from ubspark.errors import ParameterError
+from ubspark.kubernetes.clock import validate_clock
 from ubspark.kubernetes.places import validate_places
 from ubspark.kubernetes.profile import ExecutorSize, PodSize, Profile
 from ubspark.kubernetes.queues import (
@@ -41,10 +42,6 @@ _OURS = re.compile(
 _REDACTION = ("spark.redaction.regex", "spark.sql.redaction.options.regex")
 _MAX_NAME = 40
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_CRON = re.compile(
-    r"[-0-9*/,]+ +[-0-9*/,]+ +[-0-9*/,?]+ +[-0-9A-Za-z*/,]+ +[-0-9A-Za-z*/,?]+"
-    r"|@(yearly|annually|monthly|weekly|daily|midnight|hourly)|@every [0-9hms]+"
-)
 _JOBS_FOLDER = "/opt/ubspark/jobs"
 
 #: What makes Spark fit a cluster where pods come late, are refused, and are taken away.
@@ -162,15 +159,12 @@ def build_schedule(application: Mapping[str, Any], cron: str) -> dict[str, Any]:
     ParameterError
         If the clock is none that cron knows.
     """
-    if not _CRON.fullmatch(cron.strip()):
-        msg = f"`--schedule` must be five fields of cron, such as '0 9 * * *', got {cron!r}."
-        raise ParameterError(msg)
     return {
         "apiVersion": application["apiVersion"],
         "kind": "ScheduledSparkApplication",
         "metadata": application["metadata"],
         "spec": {
-            "schedule": cron,
+            "schedule": validate_clock(cron),
             "timeZone": "UTC",
             "concurrencyPolicy": "Forbid",
             "successfulRunHistoryLimit": 3,
@@ -260,9 +254,15 @@ def _request_gpus(executor: ExecutorSize) -> dict[str, str]:
         "spark.executor.resource.gpu.amount": str(executor.gpus),
         "spark.executor.resource.gpu.vendor": "nvidia.com",
         "spark.executor.resource.gpu.discoveryScript": "/opt/gpus.sh",
-        # Rounded down, so that all cores get a share.
-        "spark.task.resource.gpu.amount": f"{int(1000 * executor.gpus / executor.cores) / 1000:g}",
+        "spark.task.resource.gpu.amount": f"{_share(executor):g}",
     }
+
+
+def _share(executor: ExecutorSize) -> float:
+    """Return the part of one GPU that a task takes, so that no core waits for another one's."""
+    tasks = -(-executor.cores // executor.gpus)
+    # Rounded down: Spark counts how often the share fits into one.
+    return 1_000_000 // tasks / 1_000_000
 
 
 def _write_job(config: JobConfig, name: str) -> str:
