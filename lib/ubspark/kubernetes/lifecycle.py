@@ -37,8 +37,8 @@ _UNREACHABLE = re.compile(
     r"|Network is unreachable|UnresolvedAddressException|SSLHandshakeException|connect timed out"
     r"|Failed to resolve|HttpConnectTimeoutException"
 )
-#: Lines of a log in which a driver's last words are.
-_LINES = 2000
+#: Lines of a log in which a driver's last words are; a quota that refuses pods writes thousands.
+_LINES = 20_000
 _POLL_SECONDS = 2.0
 _PATIENCE_SECONDS = 300
 
