@@ -122,3 +122,15 @@ def test_short_name_can_end_a_column_name(place: str, short: str) -> None:
 )
 def test_local_path_is_unquoted_only_where_it_is_a_uri(place: str, path: str) -> None:
     assert to_local_path(place) == path
+
+
+@pytest.mark.parametrize(
+    "text", ["s3a://AKIA:hunter2@bucket/t", "s3://AKIA:hunter2@bucket/t@v3", "S3A://AKIA@bucket/t"]
+)
+def test_keys_of_a_store_are_refused_and_not_shown(text: str) -> None:
+    for read in (parse_address, to_local_path):
+        with pytest.raises(ParameterError, match="must not hold the key of a store") as caught:
+            read(text)
+        assert "AKIA" not in str(caught.value)
+    assert parse_address("abfss://rows@account.dfs.core.windows.net/t").version is None
+    assert parse_address("s3a://bucket@v3") == TableAddress("s3a://bucket", 3)

@@ -176,7 +176,7 @@ def test_append_that_failed_after_its_commit_lands_once(
 def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Names an MLflow server that is not there."""
     uri = "http://127.0.0.1:9"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
     for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
         monkeypatch.delenv(name, raising=False)
     yield uri
@@ -187,8 +187,11 @@ def test_store_that_is_down_does_not_stop_a_run(
     unreachable: str, run_it: Callable[..., RunOutcome], demo_home: Home
 ) -> None:
     started = time.monotonic()
-    with pytest.warns(UserWarning, match=f"MLflow at {unreachable} did not take the record"):
+    shown = unreachable.replace("//", "//…@")
+    with pytest.warns(UserWarning, match=f"MLflow at {shown} did not take the record") as told:
         made = run_it("untracked")
+    assert not any("hunter2" in str(warning.message) for warning in told)
+    assert "hunter2" not in (demo_home.runs / made.record.run_id / "run.log").read_text()
     assert time.monotonic() - started < 60
     assert made.record.phase == "COMPLETED"
     waiting = json.loads((demo_home.spool / f"{made.record.run_id}.json").read_text())

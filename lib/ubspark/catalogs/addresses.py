@@ -13,6 +13,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 #: What delta-rs takes for something else than a part of a local path.
 _MISREAD = re.compile(r"[#?\\]|%[0-9A-Fa-f]{2}")
+#: `ID:SECRET@` before a bucket; of other schemes a name there is that of a container.
+_CREDENTIALS = re.compile(r"(?i)(s3[an]?|gs)://[^/]*@(?!v\d+$|latest$)")
 _VERSION = re.compile(r"(?P<place>.*)@(?:v(?P<version>\d+)|latest)", re.DOTALL)
 
 
@@ -76,9 +78,9 @@ def parse_address(text: str, *, version: int | None = None) -> TableAddress:
     Raises
     ------
     ParameterError
-        If the text is none of these.
+        If the text is none of these, or holds the key of a store.
     """
-    place = text.strip()
+    place = _refuse_credentials(text.strip())
     if version is None and (match := _VERSION.fullmatch(place)):
         place = match["place"]
         version = int(match["version"]) if match["version"] else None
@@ -93,5 +95,23 @@ def parse_address(text: str, *, version: int | None = None) -> TableAddress:
 
 
 def to_local_path(place: str) -> str:
-    """Return the path behind a ``file://`` URI, or the text itself."""
+    """Return the path behind a ``file://`` URI, or the text itself.
+
+    Raises
+    ------
+    ParameterError
+        If it holds the key of a store.
+    """
+    _refuse_credentials(place)
     return unquote(urlparse(place).path) if place.startswith("file:") else place
+
+
+def _refuse_credentials(place: str) -> str:
+    """Refuse what would stand in every log and record; the text is not shown."""
+    if found := _CREDENTIALS.match(place):
+        msg = (
+            f"A URI must not hold the key of a store, got {found[1]}://…@…. Give it in the "
+            f"environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
+        raise ParameterError(msg)
+    return place

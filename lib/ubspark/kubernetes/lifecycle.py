@@ -1,6 +1,5 @@
 """Submitting a job, asking after it, reading its log, stopping it."""
 
-import getpass
 import os
 import re
 import subprocess
@@ -22,6 +21,7 @@ from ubspark.kubernetes.templates import CONTAINERS
 from ubspark.runtime.config import JobConfig
 from ubspark.runtime.jars import find_jar_folder
 from ubspark.runtime.progress import tell
+from ubspark.runtime.user import find_user
 
 __all__ = ["Submitted", "Way", "cancel", "find_status", "read_logs", "submit"]
 
@@ -66,7 +66,7 @@ def submit(config: JobConfig, profile: Profile, *, name: str, way: Way) -> Submi
     UbsparkError
         With the reason why the cluster refused it.
     """
-    run = config.run.model_copy(update={"user": config.run.user or getpass.getuser()})
+    run = config.run.model_copy(update={"user": config.run.user or find_user()})
     application = build_application(config.model_copy(update={"run": run}), profile, name=name)
     cluster = Cluster(profile.namespace)
     if cluster.find(_SCHEDULE, name) is not None:

@@ -188,11 +188,12 @@ class Tracker:
             self._spool.mkdir(parents=True, exist_ok=True)
             path = self._spool / f"{content['run']}.json"
             path.write_text(json.dumps(self._waiting), encoding="utf-8")
-            warnings.warn(
+            sentence = (
                 f"MLflow at {self._tracking_uri} did not take the record of run "
-                f"{content['run']} ({type(error).__name__}: {error}); it waits in {path}.",
-                stacklevel=3,
+                f"{content['run']} ({type(error).__name__}: {error}); it waits in {path}."
             )
+            # The address of a server may hold a password.
+            warnings.warn(re.sub(r"://[^/@\s]*@", "://…@", sentence), stacklevel=3)
 
     def _open(self) -> Any:
         os.environ.setdefault("MLFLOW_TRUNCATE_LONG_VALUES", "false")

@@ -1,6 +1,5 @@
 """From a job file to a frozen spec: addresses become table versions, defaults are written out."""
 
-import getpass
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from ubspark.runtime.foreign import warn_of_deadlines
 from ubspark.runtime.home import Home
 from ubspark.runtime.registry import resolve_model
 from ubspark.runtime.tables import locate_table, validate_outside_tables
+from ubspark.runtime.user import find_user
 from ubspark.sky.regions import Region, parse_region
 
 __all__ = ["PreparedJob", "find_recipe", "get_output_kind", "prepare_job", "validate_names"]
@@ -104,7 +104,7 @@ def prepare_job(config: JobConfig, home: Home, *, scratch: Path) -> PreparedJob:
         params=params.model_dump(mode="json"),
         outputs=outputs,
         resources=config.resources.model_dump(mode="json", exclude_none=True),
-        run={"user": getpass.getuser(), **config.run.model_dump(mode="json", exclude_none=True)},
+        run={"user": find_user(), **config.run.model_dump(mode="json", exclude_none=True)},
     )
     warn_of_deadlines(spec)
     return PreparedJob(recipe, opened, params, spec, config)

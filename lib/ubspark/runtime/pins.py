@@ -1,6 +1,5 @@
 """Table versions that must stay, with the reason: a list in the home."""
 
-import getpass
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from ubspark.catalogs.delta import open_table
 from ubspark.errors import InputMissingError, ParameterError, SourceError, TransientError
 from ubspark.lineage.entities import Entity
 from ubspark.runtime.home import Home
+from ubspark.runtime.user import find_user
 
 __all__ = ["Pin", "add_pin", "find_pinned", "read_pins", "remove_pin"]
 
@@ -68,7 +68,7 @@ def add_pin(home: Home, entity: Entity, reason: str) -> Pin:
         msg = "A pin needs a table version and a `--reason`, such as the DOI that cites it."
         raise ParameterError(msg)
     open_table(entity.uri, version=entity.version)
-    pin = Pin(entity.uri, entity.identity, entity.version, reason, getpass.getuser(), time.time())
+    pin = Pin(entity.uri, entity.identity, entity.version, reason, find_user(), time.time())
     home.validate_writable()
     with home.lock("pins"):
         _write(home, [*(p for p in read_pins(home) if p.key != pin.key), pin])
