@@ -115,9 +115,27 @@ def test_rare_classes_weigh_as_much_by_default() -> None:
     labels = np.repeat(["rare", "usual"], [50, 550])
     features = rng.normal(size=(600, 2)) + np.where(labels == "rare", 0.7, 0.0)[:, None]
     estimator = make_estimator(1)
-    assert estimator.get_params()["class_weight"] == "balanced"
+    assert estimator[-1].get_params()["class_weight"] == "balanced"
     raw = estimator.fit(features, (labels == "usual").astype(int)).predict(features)
     assert np.mean(raw[labels == "rare"] == 0) > 0.9
+
+
+@pytest.mark.parametrize("known", [(), (5,)])
+def test_a_column_may_be_empty_in_all_rows_or_in_those_of_a_fold(known: tuple[int, ...]) -> None:
+    """It says nothing then, also of rows that have it."""
+    rng = np.random.default_rng(14)
+    labels = np.repeat(["x", "y"], 40)
+    truth = np.where(labels == "y", 2.5, 0.0) + rng.normal(size=80)
+    features = np.stack([truth, np.full(80, np.nan)], axis=1)
+    features[list(known), 1] = 1.0
+    found = train(features, labels, np.arange(80), estimator=make_estimator(1))
+    assert found.evaluation.balanced_accuracy.value > 0.8
+    assert abs(found.importance[1]) < 0.02
+    if not known:
+        later = np.where(np.isnan(features), 7.0, features)
+        np.testing.assert_array_equal(
+            found.estimator.predict_proba(later), found.estimator.predict_proba(features)
+        )
 
 
 @pytest.mark.parametrize("value", [np.nan, -1.0, 7.0, 0.0])

@@ -59,13 +59,20 @@ class Training:
 
 
 def make_estimator(seed: int = 0) -> Any:
-    """Return the default: gradient boosting of trees, which takes NaN as it comes."""
+    """Return the default: gradient boosting of trees, which takes NaN as it comes.
+
+    A column without a value in the rows it is fitted on counts for nothing: scikit-learn cannot
+    find bins for such a one, which folds of few objects easily have.
+    """
     # scikit-learn takes a second to import; other jobs need not wait for it.
     from sklearn.ensemble import (  # type: ignore[import-untyped]  # has no stubs
         HistGradientBoostingClassifier,
     )
+    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]  # has no stubs
 
-    return HistGradientBoostingClassifier(
+    from ubspark.features.empty_columns import EmptyColumns
+
+    trees = HistGradientBoostingClassifier(
         max_iter=100,
         learning_rate=0.1,
         max_leaf_nodes=15,
@@ -76,6 +83,7 @@ def make_estimator(seed: int = 0) -> Any:
         early_stopping=False,
         random_state=seed,
     )
+    return make_pipeline(EmptyColumns(), trees)
 
 
 def merge_rare(labels: ArrayLike, *, least: int) -> tuple[list[str], list[str]]:
