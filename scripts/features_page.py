@@ -24,12 +24,14 @@ the statistic; `light-curve` gives the name by which that package has the same n
 
 ## Rules
 
-- An epoch counts if its time and its value are finite. An error that is not finite and positive is
-  unknown: such an epoch takes no part in features that weigh by errors.
+- An epoch counts if its time is within 1e12 d of zero and its value within 1e30: what is not finite,
+  or beyond, is damage. An error outside 1e-30 to 1e30 is unknown: such an epoch takes no part in
+  features that weigh by errors.
 - Epochs are ordered by time first, then value, then error; the order they came in does not matter.
 - A feature is NaN where the band has fewer usable epochs than the column *n* says, where fewer
-  than that have usable errors if it weighs by them, and where its definition says so. No other
-  value stands for "undefined".
+  than that have usable errors if it weighs by them, where its definition says so, and where it is
+  infinite or too large for the type of its column. No other value stands for "undefined". A period
+  that is not finite and positive is none.
 - Each row has the number of usable epochs per band, `{band}_n_epochs`, and a `feature_status`:
 
 | bit | meaning |
