@@ -1,8 +1,10 @@
 """A model as a folder: what comes back is what was saved, and it knows which table fits."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from ubspark.errors import InputMissingError, SchemaError
+from ubspark.errors import InputMissingError, ParameterError, SchemaError
 from ubspark.features.model import (
     ClassifierModel,
     ModelCard,
@@ -141,6 +143,32 @@ def test_another_scikit_learn_is_refused(model: ClassifierModel, tmp_path: Path)
     (tmp_path / "model.json").write_text(json.dumps(card))
     with pytest.raises(SchemaError, match=r"made with scikit-learn 0\.24\.1"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("code", ["", "x = 1"])
+def test_an_estimator_whose_code_is_not_here_is_said(
+    model: ClassifierModel, tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a module that is lost, or has it no more."""
+    module = ModuleType("own_estimator")
+    own = type("Own", (LogisticRegression,), {"__module__": "own_estimator"})
+    module.Own = own  # type: ignore[attr-defined]  # a module of the user's
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "own_estimator", module)
+        save_model(replace(model, estimator=own()), tmp_path / "model", facts={})
+    if code:
+        (tmp_path / "own_estimator.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SchemaError, match="own_estimator.*put its folder on `PYTHONPATH`"):
+        load_model(tmp_path / "model")
+
+
+def test_a_digest_may_be_asked_for(model: ClassifierModel, tmp_path: Path) -> None:
+    digest = save_model(model, tmp_path, facts={})
+    assert load_model(tmp_path, sha256=digest).digest == digest
+    for load in (load_model, load_card):
+        with pytest.raises(ParameterError, match="is another one now"):
+            load(tmp_path, sha256="0" * 64)
 
 
 def test_no_model_is_said(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """From light curves by features and training to scores, each of which knows where it comes from."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import joblib
 import mlflow
 import numpy as np
 import pyarrow as pa
@@ -277,6 +279,38 @@ def test_a_model_that_was_altered_is_refused(home: Home, tmp_path: Path) -> None
     card.write_text(card.read_text().replace('"sine"', '"wave"'))
     with pytest.raises(SchemaError, match="was altered after its training"):
         plan_job(configure_classify(home, "refused", model=str(folder)), home=home)
+
+
+class Payload:
+    """A pickle of it makes a file when it is opened."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        return Path.touch, (self.place,)
+
+
+@pytest.mark.parametrize(
+    ("pinned", "error", "message"),
+    [
+        (None, SchemaError, "was altered after its training"),
+        ("0" * 64, ParameterError, "is another one now"),
+    ],
+)
+def test_a_pickle_is_not_opened_before_its_digest_is_known_to_be_right(
+    home: Home, tmp_path: Path, pinned: str | None, error: type[Exception], message: str
+) -> None:
+    folder = shutil.copytree(home.path / "model", tmp_path / "model")
+    pickle, card = folder / "estimator.joblib", folder / "model.json"
+    joblib.dump(Payload(tmp_path / "was_run"), pickle)
+    content = json.loads(card.read_text())
+    content["estimator"]["sha256"] = hashlib.sha256(pickle.read_bytes()).hexdigest()
+    card.write_text(json.dumps(content))
+    config = configure_classify(home, "refused", model=str(folder), model_sha256=pinned)
+    with pytest.raises(error, match=message):
+        plan_job(config, home=home)
+    assert not (tmp_path / "was_run").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ubspark.errors import InputMissingError, SchemaError
+from ubspark.errors import InputMissingError, ParameterError, SchemaError
 from ubspark.features.calibration import Calibration
 from ubspark.features.segments import FloatArray
 from ubspark.features.training import Training, decide, score_classes
@@ -188,21 +189,30 @@ def save_model(model: ClassifierModel, folder: Path, *, facts: Mapping[str, Any]
     return _compute_digest(folder / _CARD)
 
 
-def load_model(folder: Path) -> ClassifierModel:
+def load_model(folder: Path, *, sha256: str | None = None) -> ClassifierModel:
     """Read a model from its folder.
 
-    The estimator is a pickle, which can run code: open models only from places you trust.
+    The estimator is a pickle, which can run code: open models only from places you trust. It is
+    opened last, when all else is known to be right.
+
+    Parameters
+    ----------
+    sha256
+        Digest that the model must have; None for any.
 
     Raises
     ------
     InputMissingError
         If there is none.
+    ParameterError
+        If it has another digest.
     SchemaError
-        If it is damaged, its estimator is not the one that it was saved with, or it was made with
-        another scikit-learn.
+        If it is damaged, its estimator is not the one that it was saved with, it was made with
+        another scikit-learn, or the estimator's own code is not here.
     """
     content, digest = _read_card(folder)
-    joblib, sklearn = _import_sklearn()
+    _validate_digest(folder, digest, sha256)
+    _, sklearn = _import_sklearn()
     made_with = content["made_with"]["scikit-learn"]
     if made_with.split(".")[:2] != sklearn.__version__.split(".")[:2]:
         msg = (
@@ -210,29 +220,32 @@ def load_model(folder: Path) -> ClassifierModel:
             f"{sklearn.__version__}, which may read it wrongly. Train it again."
         )
         raise SchemaError(msg)
-    _validate_estimator(content, folder)
     stated = content["calibration"]
     return ClassifierModel(
         _to_card(content),
-        joblib.load(folder / _ESTIMATOR),
+        _open_estimator(content, folder),
         Calibration(stated["inverse_temperature"], np.array(stated["offsets"])),
         np.array(content["priors"]),
         digest,
     )
 
 
-def load_card(folder: Path) -> tuple[ModelCard, str]:
+def load_card(folder: Path, *, sha256: str | None = None) -> tuple[ModelCard, str]:
     """Read what a model says of itself, and its digest; no pickle is opened.
 
     Raises
     ------
     InputMissingError
         If there is no model.
+    ParameterError
+        If it does not have the digest ``sha256``, where one is given.
     SchemaError
         If it is damaged.
     """
     content, digest = _read_card(folder)
-    _validate_estimator(content, folder)
+    _validate_digest(folder, digest, sha256)
+    path = folder / _ESTIMATOR
+    _validate_estimator(content, folder, _compute_digest(path) if path.is_file() else None)
     return _to_card(content), digest
 
 
@@ -253,13 +266,37 @@ def _read_card(folder: Path) -> tuple[dict[str, Any], str]:
     return content, hashlib.sha256(text).hexdigest()
 
 
-def _validate_estimator(content: Mapping[str, Any], folder: Path) -> None:
-    """Refuse a model whose estimator is lost or is another one."""
-    path = folder / _ESTIMATOR
-    if not path.is_file() or _compute_digest(path) != content["estimator"]["sha256"]:
-        what = "is not the one that the model was saved with" if path.is_file() else "is lost"
+def _validate_digest(folder: Path, digest: str, wanted: str | None) -> None:
+    if wanted not in (None, digest):
+        msg = f"The model in `{folder}` is another one now: {digest}, not {wanted}."
+        raise ParameterError(msg)
+
+
+def _validate_estimator(content: Mapping[str, Any], folder: Path, digest: str | None) -> None:
+    """Refuse a model whose estimator is lost (no digest) or is another one."""
+    if digest != content["estimator"]["sha256"]:
+        what = "is lost" if digest is None else "is not the one that the model was saved with"
         msg = f"The file `{_ESTIMATOR}` in `{folder}` {what}."
         raise SchemaError(msg)
+
+
+def _open_estimator(content: Mapping[str, Any], folder: Path) -> Any:
+    """Open the pickle, from the very bytes whose digest is right."""
+    joblib, _ = _import_sklearn()
+    path = folder / _ESTIMATOR
+    found = path.read_bytes() if path.is_file() else None
+    digest = None if found is None else hashlib.sha256(found).hexdigest()
+    _validate_estimator(content, folder, digest)
+    try:
+        return joblib.load(BytesIO(found or b""))
+    except (ImportError, AttributeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        what = f"the module `{error.name}`" if isinstance(error, ImportError) else "code"
+        msg = (
+            f"The estimator of the model in `{folder}` needs {what} that is not here as it was at "
+            f"its training: {reason}. Install it, or put its folder on `PYTHONPATH`."
+        )
+        raise SchemaError(msg) from error
 
 
 def _to_card(content: Mapping[str, Any]) -> ModelCard:

@@ -19,8 +19,8 @@ from ubspark.catalogs.selection import select_rows
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29, NO_POSITION
 from ubspark.crossmatch.plan import CatalogSource
-from ubspark.errors import ParameterError, SchemaError
-from ubspark.features.model import LABEL, ClassifierModel, load_model
+from ubspark.errors import SchemaError
+from ubspark.features.model import LABEL, ClassifierModel, load_card, load_model
 from ubspark.features.segments import IntArray
 from ubspark.features.spark import create_task_frame, cut_cells
 from ubspark.figures import Bars, Figure
@@ -100,8 +100,8 @@ class Classify:
 
     def resolve(self, inputs: Mapping[str, JobInput], params: ClassifyParams) -> ClassifyParams:
         """Open the model, and check that the table fits it."""
+        _validate_sealed(Path(params.model).expanduser(), params.model_sha256)
         model = _open(params.model, params.model_sha256)
-        _validate_sealed(Path(params.model).expanduser(), model.digest)
         table = get_table(inputs["features"])
         properties = table.properties if isinstance(table, TableVersion) else {}
         units = {column.name: column.unit for column in table.schema.columns}
@@ -171,15 +171,15 @@ CLASSIFY = Classify()
 
 
 def _open(folder: str, sha256: str | None) -> ClassifierModel:
-    model = load_model(Path(folder).expanduser())
-    if sha256 not in (None, model.digest):
-        msg = f"The model in `{folder}` is another one now: {model.digest}, not {sha256}."
-        raise ParameterError(msg)
-    return model
+    return load_model(Path(folder).expanduser(), sha256=sha256)
 
 
-def _validate_sealed(folder: Path, digest: str) -> None:
-    """Refuse a model that is not the one which its training sealed with a manifest."""
+def _validate_sealed(folder: Path, sha256: str | None) -> None:
+    """Refuse a model that is not the one which its training sealed with a manifest.
+
+    Nothing of it has been run by then: its pickle is opened afterwards.
+    """
+    _, digest = load_card(folder, sha256=sha256)
     if not is_export(folder):
         msg = (
             f"The model in `{folder}` has no `{MANIFEST_FILE}`, which its training wrote: nobody "
