@@ -58,10 +58,9 @@ _DIFFERENCES = """
 
 The job `features` reads a table of light curves: one row per object, with parallel lists of the
 roles `time`, `flux`, `flux_error` and, where there is more than one band, `band`. Tables of
-periods, of matches and of objects are joined by id where they are named; they must have the
-`_healpix_29` of the light curve, as tables made from it have. `previous` is an earlier feature
-table, against which the report shows which columns are distributed otherwise, and from which rows
-are taken that still hold.
+periods, of matches and of objects are joined by id where they are named. `previous` is an earlier
+feature table, against which the report shows which columns are distributed otherwise, and from
+which rows are taken that still hold.
 
 ```yaml
 job: features
@@ -74,6 +73,10 @@ params:
 outputs:
   features: {table: variables_features}
 ```
+
+Columns are converted from the units that they state: times and periods to days, errors to the unit
+of the values, magnitudes to mag, parallaxes to mas, proper motions to mas/yr; a note of the run says
+so. A unit that cannot be converted is refused. A column that states none is taken to be in these.
 
 The report of the run lists for every column the share of objects without a value, the smallest and
 the largest one, and against `previous` its drift, with pictures of both: the population stability

@@ -1,6 +1,8 @@
 """The features job: light curves and joined tables become one versioned row per object."""
 
+import operator
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from ubspark.catalogs.delta import open_table
 from ubspark.errors import ParameterError, SchemaError
@@ -197,6 +200,62 @@ def test_joined_tables_bring_their_features(tables: Home, spark: SparkSession) -
     assert np.median(harmonic.drop_null().to_numpy()) == pytest.approx(0.3, abs=0.05)
     assert outcome.record.metrics["joined_periods"] == 40
     assert outcome.record.metrics["joined_matches"] == N
+
+
+def test_columns_are_converted_from_the_units_that_they_state(
+    tables: Home, spark: SparkSession
+) -> None:
+    """Times in seconds, magnitudes in mmag, a parallax in arcsec: all the same features."""
+    run(tables, spark, "as_usual", ("periods", "matches"))
+    place = Path(tables.warehouse)
+    scales = {
+        "curves": {"mjd": (86_400.0, "s"), "mag": (1e3, "mmag"), "magErr": (1e6, "umag")},
+        "periods": {"period": (24.0, "h")},
+        "matches": {
+            "parallax": (1e-3, "arcsec"),
+            "parallax_error": (1e3, "uas"),
+            "pmra": (1e-3, "arcsec/yr"),
+            "pmdec": (1 / 3.6e6, "deg/yr"),
+        },
+    }
+    for name, columns in scales.items():
+        rows = spark.read.format("delta").load(str(place / name))
+        for column, (factor, unit) in columns.items():
+            own = F.col(column)
+            scaled = F.transform(own, partial(operator.mul, factor)) if name == "curves" else None
+            rows = rows.withColumn(column, own * factor if scaled is None else scaled)
+            rows = rows.withMetadata(column, {"unit": unit})
+        rows.write.format("delta").save(str(place / f"{name}_other"))
+        properties = open_table(str(place / name)).roles.to_properties()
+        said = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+        spark.sql(f"ALTER TABLE delta.`{place / name}_other` SET TBLPROPERTIES ({said})")
+    config = configure("of_other_units", ("periods", "matches"))
+    for name, given in config.inputs.items():
+        table = f"{given.table}_other"
+        config.inputs[name] = given.model_copy(update={"table": table})
+    notes = run_job(config, home=tables, spark=spark).record.notes
+    assert "Column `mjd` was converted from s to d." in notes
+    assert "Column `magErr` was converted from umag to mag." in notes
+    assert "Column `parallax` was converted from arcsec to mas." in notes
+    expected, found = read(tables, "as_usual"), read(tables, "of_other_units")
+    assert found.schema.field("g_mean").metadata[b"unit"] == b"mag"
+    for column in expected.schema:
+        # A phase may turn by 2 pi.
+        if pa.types.is_floating(column.type) and "_phase_" not in column.name:
+            pair = [rows[column.name].to_numpy() for rows in (found, expected)]
+            np.testing.assert_allclose(*pair, rtol=2e-4, atol=1e-5, err_msg=column.name)
+
+
+def test_a_unit_that_cannot_be_converted_is_refused(tables: Home, spark: SparkSession) -> None:
+    place = Path(tables.warehouse)
+    rows = spark.read.format("delta").load(str(place / "curves"))
+    rows = rows.withMetadata("magErr", {"unit": "m"}).withMetadata("mag", {"unit": "mag"})
+    rows.write.format("delta").save(str(place / "odd"))
+    given = configure("refused").inputs["lightcurves"]
+    config = configure("refused")
+    config.inputs["lightcurves"] = given.model_copy(update={"table": "odd", "roles": ROLES})
+    with pytest.raises(SchemaError, match="`magErr` of .* is in `m`, which cannot be converted"):
+        plan_job(config, home=tables)
 
 
 def test_columns_asked_for_are_carried_along(tables: Home, spark: SparkSession) -> None:

@@ -15,6 +15,7 @@ from ubspark.timeseries import LightCurves
 
 __all__ = [
     "CurveColumns",
+    "CurveScale",
     "look_up",
     "split_by_epochs",
     "to_arrays",
@@ -47,7 +48,29 @@ class CurveColumns:
         return tuple(name for name in names if name is not None)
 
 
-def to_light_curves(rows: pa.Table, columns: CurveColumns, bands: tuple[str, ...]) -> LightCurves:
+@dataclass(frozen=True)
+class CurveScale:
+    """What the numbers of the lists are multiplied by.
+
+    Attributes
+    ----------
+    time
+        Makes times days.
+    flux, flux_error
+        Make values and errors of one unit.
+    """
+
+    time: float = 1.0
+    flux: float = 1.0
+    flux_error: float = 1.0
+
+
+def to_light_curves(
+    rows: pa.Table,
+    columns: CurveColumns,
+    bands: tuple[str, ...],
+    scale: CurveScale | None = None,
+) -> LightCurves:
     """Return the light curves of rows of parallel lists.
 
     Parameters
@@ -75,6 +98,8 @@ def to_light_curves(rows: pa.Table, columns: CurveColumns, bands: tuple[str, ...
         to_floats(lists[name].flatten())
         for name in (columns.time, columns.flux, columns.flux_error)
     )
+    if scale is not None:
+        t, y, dy = t * scale.time, y * scale.flux, dy * scale.flux_error
     band = np.zeros(t.size, dtype=np.int8)
     if columns.band is not None:
         band = _to_codes(lists[columns.band].flatten(), bands)

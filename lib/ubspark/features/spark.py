@@ -17,6 +17,7 @@ from ubspark.columns import HEALPIX_29, Column
 from ubspark.crossmatch.plan import CatalogSource, plan_cells
 from ubspark.features.arrow import (
     CurveColumns,
+    CurveScale,
     look_up,
     split_by_epochs,
     to_arrays,
@@ -79,6 +80,8 @@ class JoinedTable:
         Column of the object's id.
     values
         Input column of the kernels to column of this table.
+    factors
+        What the values are multiplied by, by input column; 1 where it is not there.
     payload
         Columns of this table carried along, to their names in the output.
     """
@@ -86,6 +89,7 @@ class JoinedTable:
     source: CatalogSource
     id: str
     values: Mapping[str, str] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
     payload: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -126,6 +130,8 @@ class FeatureTask:
         Columns of the light curves carried along; the first is the id.
     quantity
         Stands for ``{y}`` in names.
+    scale
+        What the numbers of the lists are multiplied by; None for nothing.
     kept
         Rows that need not be computed.
     edges
@@ -141,6 +147,7 @@ class FeatureTask:
     bands: tuple[str, ...]
     quantity: str
     is_magnitude: bool
+    scale: CurveScale | None = None
     kept: KeptRows | None = None
     edges: Mapping[str, FloatArray] = field(default_factory=dict)
 
@@ -203,11 +210,12 @@ class FeatureTask:
             n = int(np.count_nonzero(place >= 0))
             self.summary.joined[name] = self.summary.joined.get(name, 0) + n
             for key, column in self.joined[name].values.items():
-                values[key] = _take_floats(table[column], place)
+                factor = self.joined[name].factors.get(key, 1.0)
+                values[key] = factor * _take_floats(table[column], place)
             for column, shown in self.joined[name].payload.items():
                 payload[shown] = _take(table[column], place)
         found = compute_features(
-            to_light_curves(rows, self.columns, self.bands),
+            to_light_curves(rows, self.columns, self.bands, self.scale),
             self.registry,
             bands=self.bands,
             columns=values,

@@ -115,6 +115,7 @@ def _draw_drift(drift: Mapping[str, float]) -> Figure:
 
 def _note(job: FeatureJob, total: FeatureQuality, shares: Mapping[str, float]) -> list[str]:
     notes = [f"Feature registry {job.registry.version}: {len(job.declared)} feature columns."]
+    notes += job.list_conversions()
     for name, n in total.joined.items():
         n_computed = total.n_rows - total.n_kept
         notes.append(f"{n:,} of {n_computed:,} objects were found in `inputs.{name}`.")
