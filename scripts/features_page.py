@@ -57,9 +57,13 @@ _DIFFERENCES = """
 ## The jobs
 
 The job `features` reads a table of light curves: one row per object, with parallel lists of the
-roles `time`, `flux`, `flux_error` and, where there is more than one band, `band`. Tables of
-periods, of matches and of objects are joined by id where they are named. `previous` is an earlier
-feature table, against which the report shows which columns are distributed otherwise, and from
+roles `time`, `flux`, `flux_error` and, where there is more than one band, `band` (text, or whole
+numbers that are taken as text). Tables of
+periods, of matches and of objects are joined by id where they are named. A row belongs
+to an object if it has its id and the `_healpix_29` of its light curve, as tables made from the light
+curves have; one with the id but elsewhere on the sky is refused, and so are two rows for one object,
+of which `where` chooses one, such as `rank = 1` in a table of pairs. `previous` is an earlier feature
+table, against which the report shows which columns are distributed otherwise, and from
 which rows are taken that still hold.
 
 ```yaml

@@ -12,6 +12,7 @@ __all__ = [
     "LARGEST_TIME_DAYS",
     "LARGEST_VALUE",
     "STATUS_BITS",
+    "UNEVEN",
     "BandCurves",
     "FloatArray",
     "IntArray",
@@ -28,7 +29,10 @@ STATUS_BITS = {
     4: "epochs without a usable error (not positive, or out of range): left out of what needs one",
     8: "two epochs of one band at the same time: left out of slopes and intervals between them",
     16: "times did not rise: sorted first",
+    32: "lists of times, values, errors or bands of different lengths: no epoch counts",
 }
+#: Set where lists are read, not by `split_bands`.
+UNEVEN = 32
 
 #: Times and values up to here count, of either sign; errors from the inverse of the latter. Damaged
 #: numbers lie outside, and the fourth powers of all others are finite.

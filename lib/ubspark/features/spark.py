@@ -18,15 +18,16 @@ from ubspark.crossmatch.plan import CatalogSource, plan_cells
 from ubspark.features.arrow import (
     CurveColumns,
     CurveScale,
-    look_up,
+    find_uneven,
     split_by_epochs,
     to_arrays,
     to_light_curves,
 )
 from ubspark.features.compute import compute_features
+from ubspark.features.joining import KeyedRows, key_rows
 from ubspark.features.quality import FeatureQuality
 from ubspark.features.registry import Registry
-from ubspark.features.segments import FloatArray
+from ubspark.features.segments import UNEVEN, FloatArray
 from ubspark.sky.cover import intersect_ranges
 
 __all__ = [
@@ -72,7 +73,7 @@ class JoinedTable:
     """A table whose rows are joined to the objects by id.
 
     Its rows must have the ``_healpix_29`` of their object, as tables made from the light curves
-    or from the catalog of the objects have.
+    or from the catalog of the objects have, and be one for each (`ubspark.features.joining`).
 
     Attributes
     ----------
@@ -174,7 +175,7 @@ class FeatureTask:
 
     def compute_cell(self, ranges: NDArray[np.int64]) -> Iterator[pa.Table]:
         """Yield the feature rows of the objects in some ranges of the index."""
-        others = {name: self._read(other, ranges) for name, other in self.joined.items()}
+        others = {name: self._read(name, ranges) for name in self.joined}
         wanted = [*self.carried, *self.columns.names]
         band = [] if self.columns.band is None else [self.columns.band]
         coded = [name for name in band if name not in self.carried]
@@ -196,17 +197,17 @@ class FeatureTask:
     def _declared(self) -> list[Column]:
         return list(self.registry.to_columns(self.bands, quantity=self.quantity))
 
-    def _read(self, other: JoinedTable, ranges: NDArray[np.int64]) -> pa.Table:
+    def _read(self, name: str, ranges: NDArray[np.int64]) -> KeyedRows:
+        other = self.joined[name]
         names = dict.fromkeys([other.id, *other.values.values(), *other.payload])
-        return other.source.read(ranges, list(names))
+        return key_rows(other.source.read(ranges, list(names)), other.id, name=name)
 
-    def _compute(self, rows: pa.Table, others: Mapping[str, pa.Table]) -> pa.Table:
-        ids = rows[self.carried[0]]
-        places = {name: look_up(ids, table[self.joined[name].id]) for name, table in others.items()}
+    def _compute(self, rows: pa.Table, others: Mapping[str, KeyedRows]) -> pa.Table:
+        ids, index = rows[self.carried[0]], rows[HEALPIX_29.name].to_numpy()
         values: dict[str, FloatArray] = {}
         payload: dict[str, pa.ChunkedArray] = {}
-        for name, table in others.items():
-            place = places[name]
+        for name, other in others.items():
+            place, table = other.find(ids, index), other.rows
             n = int(np.count_nonzero(place >= 0))
             self.summary.joined[name] = self.summary.joined.get(name, 0) + n
             for key, column in self.joined[name].values.items():
@@ -222,12 +223,12 @@ class FeatureTask:
             is_magnitude=self.is_magnitude,
             quantity=self.quantity,
         )
-        self.summary.add(found.values, found.status)
+        status = found.status | np.where(find_uneven(rows, self.columns), UNEVEN, 0)
+        self.summary.add(found.values, status.astype(np.int16))
         features = to_arrays(found, [str(column.type) for column in self._declared])
         kept = {name: rows[name] for name in dict.fromkeys([HEALPIX_29.name, *self.carried])}
         names = [*kept, STATUS, *found.values, *payload]
-        status = pa.array(found.status, pa.int16())
-        return pa.table([*kept.values(), status, *features, *payload.values()], names=names)
+        return pa.table([*kept.values(), pa.array(status, pa.int16()), *features, *payload.values()], names=names)
 
 
 def cut_cells(

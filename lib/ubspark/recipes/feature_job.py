@@ -297,6 +297,13 @@ class FeatureJob:
                 f"{kind}."
             )
             raise SchemaError(msg)
+        held = kind.value_type
+        is_number = pa.types.is_integer(held) or pa.types.is_floating(held)
+        is_word = pa.types.is_string(held) or pa.types.is_integer(held)
+        if not (is_word if role == "band" else is_number):
+            what = "text or whole numbers" if role == "band" else "numbers"
+            msg = f"Column `{column}` of role `{role}` must hold lists of {what}, got {kind}."
+            raise SchemaError(msg)
 
 
 def validate_names(names: Sequence[str]) -> None:

@@ -122,7 +122,7 @@ def _note(job: FeatureJob, total: FeatureQuality, shares: Mapping[str, float]) -
         if n < min(n_computed, job.others[name].n_rows):
             notes.append(
                 f"`inputs.{name}` has {job.others[name].n_rows:,} rows: those of other objects, or "
-                f"with another `_healpix_29` than their light curve, were not joined."
+                f"elsewhere on the sky than the light curve of their id, were not joined."
             )
     for bit, meaning in STATUS_BITS.items():
         n = sum(count for value, count in total.status.items() if value & bit)
