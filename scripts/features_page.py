@@ -131,7 +131,9 @@ outputs:
 ```
 
 The job `classify` scores a feature table. It refuses one that lacks a column of the model, has it
-in another unit, or was made with another registry. Each row gets the calibrated probability of
+in another unit, or was made with another registry; whose values are magnitudes where those of the
+training table were not, are in another unit, or were computed by another engine. Other bands, and
+columns that values come from under another name, are told in a note. Each row gets the calibrated probability of
 every class, and as `label` the class whose probability is raised most above its share in the
 training objects. The commit names the model and the table it was trained on.
 

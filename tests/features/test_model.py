@@ -23,6 +23,7 @@ from ubspark.features.model import (
 from ubspark.features.training import Training, make_estimator, train
 
 UNITS = {"mean": "mag", "share": None}
+MEANING = {"is_magnitude": "true", "unit": "mag", "engine": "own", "joined": "period=period"}
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,45 @@ def test_a_table_that_does_not_fit_is_refused(
     model.validate_table(UNITS, "abc", table="t")
     with pytest.raises(SchemaError, match=message):
         model.validate_table(units, registry, table="t")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"is_magnitude": "false"}, "`is_magnitude` is false instead of true"),
+        ({"unit": "nJy", "engine": "light_curve"}, "`unit` is nJy instead of mag, `engine` is"),
+    ],
+)
+def test_numbers_that_mean_something_else_are_refused(
+    model: ClassifierModel, changed: dict[str, str], message: str
+) -> None:
+    model = replace(model, card=replace(model.card, meaning=MEANING))
+    assert model.validate_table(UNITS, "abc", MEANING, table="t") == []
+    with pytest.raises(SchemaError, match=message):
+        model.validate_table(UNITS, "abc", {**MEANING, **changed}, table="t")
+
+
+def test_what_is_named_otherwise_is_told(model: ClassifierModel, tmp_path: Path) -> None:
+    save_model(replace(model, card=replace(model.card, meaning=MEANING)), tmp_path, facts={})
+    read = load_model(tmp_path)
+    told = read.validate_table(UNITS, "abc", {**MEANING, "joined": "period=pf"}, table="t")
+    assert told == [
+        "Unlike in the training table, `joined` is period=pf instead of period=period."
+    ]
+
+
+def test_tables_and_models_that_do_not_say_it_are_taken_with_a_note(
+    model: ClassifierModel, tmp_path: Path
+) -> None:
+    save_model(model, tmp_path, facts={})
+    card = json.loads((tmp_path / "model.json").read_text())
+    del card["meaning"]
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    (told,) = load_model(tmp_path).validate_table(UNITS, "abc", MEANING, table="t")
+    assert told.startswith("The model does not say")
+    model = replace(model, card=replace(model.card, meaning=MEANING))
+    (told,) = model.validate_table(UNITS, "abc", {}, table="t")
+    assert told.startswith("Table `t` does not say")
 
 
 def test_a_changed_file_is_refused(model: ClassifierModel, tmp_path: Path) -> None:

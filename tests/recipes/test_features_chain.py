@@ -267,6 +267,36 @@ def test_a_table_of_another_registry_is_refused(home: Home, spark: SparkSession)
         plan_job(config, home=home)
 
 
+def test_a_table_of_fluxes_is_refused_by_a_model_of_magnitudes(
+    home: Home, spark: SparkSession
+) -> None:
+    """The flux column has no unit, so that the columns of both are alike."""
+    meaning = load_model(home.path / "model").card.meaning
+    said = {"is_magnitude": "true", "engine": "own", "values": "mag", "bands": "V"}
+    assert meaning == said
+    features = {
+        "job": "features",
+        "inputs": {"lightcurves": {"table": "curves"}},
+        "params": {"bands": ["V"], "is_magnitude": False},
+        "outputs": {"features": {"table": "fluxes"}},
+    }
+    run_job(parse_job(features), home=home, spark=spark)
+    config = configure_classify(home, "refused")
+    config.inputs["features"] = config.inputs["features"].model_copy(update={"table": "fluxes"})
+    with pytest.raises(SchemaError, match="`is_magnitude` is false instead of true"):
+        plan_job(config, home=home)
+
+
+def test_an_old_table_is_scored_with_a_note(home: Home, spark: SparkSession) -> None:
+    shutil.copytree(Path(home.warehouse) / "features", Path(home.warehouse) / "old")
+    place = Path(home.warehouse) / "old"
+    spark.sql(f"ALTER TABLE delta.`{place}` UNSET TBLPROPERTIES ('ubspark.features.is_magnitude')")
+    config = configure_classify(home, "of_old")
+    config.inputs["features"] = config.inputs["features"].model_copy(update={"table": "old"})
+    notes = run_job(config, home=home, spark=spark).record.notes
+    assert "Table `old` does not say whether its values are magnitudes: it is too old." in notes
+
+
 def test_another_model_in_its_place_is_refused(home: Home) -> None:
     with pytest.raises(ParameterError, match="is another one now"):
         plan_job(configure_classify(home, "refused", model_sha256="0" * 64), home=home)

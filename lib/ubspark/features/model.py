@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ubspark.errors import InputMissingError, ParameterError, SchemaError
 from ubspark.features.calibration import Calibration
+from ubspark.features.meaning import find_differences
 from ubspark.features.segments import FloatArray
 from ubspark.features.training import Training, decide, score_classes
 
@@ -53,6 +54,9 @@ class ModelCard:
         The feature table, with its version, such as ``uri@v3``.
     run
         Id of the run that trained it.
+    meaning
+        What the feature table says of its numbers, by the keys of `ubspark.features.meaning`;
+        empty where it does not.
     """
 
     columns: tuple[str, ...]
@@ -61,6 +65,7 @@ class ModelCard:
     classes: tuple[str, ...]
     training_table: str
     run: str
+    meaning: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def probability_columns(self) -> list[str]:
@@ -93,8 +98,13 @@ class ClassifierModel:
         return cls(card, training.estimator, training.calibration, training.priors)
 
     def validate_table(
-        self, units: Mapping[str, str | None], registry: str | None, *, table: str
-    ) -> None:
+        self,
+        units: Mapping[str, str | None],
+        registry: str | None,
+        meaning: Mapping[str, str] | None = None,
+        *,
+        table: str,
+    ) -> list[str]:
         """Refuse a table that the model was not made for.
 
         Parameters
@@ -103,11 +113,19 @@ class ClassifierModel:
             Unit of each column of the table.
         registry
             Version of the registry that the table was made with.
+        meaning
+            What the table says of its numbers; None where it does not.
+
+        Returns
+        -------
+        list of str
+            Sentences on what is not the same, or not known to be, and fits all the same.
 
         Raises
         ------
         SchemaError
-            Saying which columns are missing or have another unit, or which version differs.
+            Saying which columns are missing or have another unit, which version differs, or what
+            the numbers are instead.
         """
         missing = [name for name in self.card.columns if name not in units]
         if missing:
@@ -128,6 +146,18 @@ class ClassifierModel:
                 f"Compute the table again, or train on it."
             )
             raise SchemaError(msg)
+        differing = find_differences(meaning or {}, self.card.meaning, is_decisive=True)
+        if differing:
+            msg = (
+                f"Table `{table}` does not fit the model: {', '.join(differing)}. Compute the table "
+                f"again, or train on it."
+            )
+            raise SchemaError(msg)
+        if not (meaning and self.card.meaning):
+            which = f"Table `{table}`" if self.card.meaning else "The model"
+            return [f"{which} does not say whether its values are magnitudes: it is too old."]
+        others = find_differences(meaning, self.card.meaning, is_decisive=False)
+        return [f"Unlike in the training table, {text}." for text in others]
 
     def score(self, rows: pa.Table) -> FloatArray:
         """Return the probabilities of the classes, shape (n, k); null features are undefined."""
@@ -307,6 +337,8 @@ def _to_card(content: Mapping[str, Any]) -> ModelCard:
         classes=tuple(content["classes"]),
         training_table=content["training_table"],
         run=content["run"],
+        # Models that are older do not say it.
+        meaning=dict(content.get("meaning", {})),
     )
 
 

@@ -33,6 +33,7 @@ from ubspark.recipes.base import (
     Summary,
     Workspace,
 )
+from ubspark.recipes.feature_meaning import read_meaning
 from ubspark.recipes.pair_table import get_table
 from ubspark.recipes.train import REGISTRY_PROPERTY
 
@@ -102,11 +103,7 @@ class Classify:
         """Open the model, and check that the table fits it."""
         _validate_sealed(Path(params.model).expanduser(), params.model_sha256)
         model = _open(params.model, params.model_sha256)
-        table = get_table(inputs["features"])
-        properties = table.properties if isinstance(table, TableVersion) else {}
-        units = {column.name: column.unit for column in table.schema.columns}
-        registry = properties.get(REGISTRY_PROPERTY)
-        model.validate_table(units, registry, table=inputs["features"].short_name)
+        _compare(inputs["features"], model)
         _find_carried(inputs["features"])
         _describe(inputs, model)
         return params.model_copy(
@@ -162,12 +159,21 @@ class Classify:
         )
 
         def summarise(written: Mapping[str, Any]) -> Summary:
-            return _summarise(model, written["scores"])
+            return _summarise(model, written["scores"], _compare(inputs["features"], model))
 
         return JobResult({"scores": scores}, summarise)
 
 
 CLASSIFY = Classify()
+
+
+def _compare(given: JobInput, model: ClassifierModel) -> list[str]:
+    """Refuse a table that does not fit the model; return what is not the same and fits."""
+    table = get_table(given)
+    properties = table.properties if isinstance(table, TableVersion) else {}
+    units = {column.name: column.unit for column in table.schema.columns}
+    registry, meaning = properties.get(REGISTRY_PROPERTY), read_meaning(table)
+    return model.validate_table(units, registry, meaning, table=given.short_name)
 
 
 def _open(folder: str, sha256: str | None) -> ClassifierModel:
@@ -255,7 +261,7 @@ def _cut(source: CatalogLayout, n_cells: int | None, parallelism: int) -> IntArr
     )
 
 
-def _summarise(model: ClassifierModel, written: WrittenRows) -> Summary:
+def _summarise(model: ClassifierModel, written: WrittenRows, notes: Sequence[str]) -> Summary:
     counts = dict.fromkeys(model.card.classes, 0)
     for part in written.summaries:
         for name, n in part.items():
@@ -273,4 +279,4 @@ def _summarise(model: ClassifierModel, written: WrittenRows) -> Summary:
         f"{model.card.training_table} with the feature registry {model.card.registry}."
     )
     metrics = {"objects": written.n_rows, **{f"objects_{k}": n for k, n in counts.items()}}
-    return Summary(metrics, figures, [origin])
+    return Summary(metrics, figures, [origin, *notes])

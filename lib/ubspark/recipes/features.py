@@ -28,6 +28,7 @@ from ubspark.recipes.feature_job import (
     FeaturesParams,
     validate_names,
 )
+from ubspark.recipes.feature_meaning import to_properties
 from ubspark.recipes.feature_report import find_bins, summarise_features
 from ubspark.recipes.feature_reuse import find_reuse
 from ubspark.recipes.pair_table import get_table
@@ -44,7 +45,7 @@ class Features:
     """Compute the feature table of light curves."""
 
     name = "features"
-    version = "1"
+    version = "2"
     inputs: Mapping[str, str] = {
         "lightcurves": "table",
         "periods": "table?",
@@ -134,7 +135,7 @@ class Features:
             **CatalogRoles(roles, job.roles.epoch).to_properties(),
             "ubspark.features.registry": job.registry.version,
             "ubspark.features.sets": ",".join(part.name for part in job.registry),
-            "ubspark.features.bands": ",".join(params.bands),
+            **to_properties(job),
             CARRIED_PROPERTY: ",".join(job.list_carried()),
         }
         features = OutputTable(

@@ -36,6 +36,7 @@ from ubspark.recipes.base import (
     Workspace,
 )
 from ubspark.recipes.feature_job import CARRIED_PROPERTY
+from ubspark.recipes.feature_meaning import read_meaning
 from ubspark.recipes.pair_table import get_table, validate_ids
 
 __all__ = ["REGISTRY_PROPERTY", "TRAIN", "Train", "TrainParams"]
@@ -373,6 +374,7 @@ def _make_card(
         classes=training.classes,
         training_table=str(features),
         run=run_id,
+        meaning=read_meaning(features),
     )
 
 
