@@ -329,7 +329,7 @@ def test_a_unit_that_cannot_be_converted_is_refused(tables: Home, spark: SparkSe
     given = configure("refused").inputs["lightcurves"]
     config = configure("refused")
     config.inputs["lightcurves"] = given.model_copy(update={"table": "odd", "roles": ROLES})
-    with pytest.raises(SchemaError, match="`magErr` of .* is in `m`, which cannot be converted"):
+    with pytest.raises(SchemaError, match=r"`magErr` of .* is in `m`, which cannot be converted"):
         plan_job(config, home=tables)
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from ubspark.catalogs.delta import open_table, read_history
 from ubspark.errors import InputMissingError, ParameterError, SchemaError, TransientError
@@ -406,6 +407,46 @@ def test_labels_that_are_no_number_are_none(home: Home, spark: SparkSession) -> 
     config.inputs["labels"] = config.inputs["labels"].model_copy(update={"table": "numbers"})
     run_job(config, home=home, spark=spark)
     assert load_model(home.path / "of_numbers").card.classes == ("1.0", "2.0")
+
+
+def test_labels_as_people_write_them_train_a_model(home: Home, spark: SparkSession) -> None:
+    """One object of a rare class, blanks about labels, and words for none."""
+    ids = read_features(home)["objectId"].to_pylist()
+    kinds = [("quiet", "sine ", "outburst", "sine", "", "NaN")[i % 6] for i in range(len(ids))]
+    kinds[1] = "weird"
+    save(spark, home, "written", {"objectId": ids, "class": kinds}, {"id": "objectId"})
+    config = configure_train(home, "of_written")
+    config.inputs["labels"] = config.inputs["labels"].model_copy(update={"table": "written"})
+    made = run_job(config, home=home, spark=spark).record
+    assert load_model(home.path / "of_written").card.classes == ("outburst", "quiet", "sine")
+    assert made.metrics["dropped_objects"] == 1
+    assert made.metrics["rows_without_label"] == N // 3
+    assert made.metrics["labelled_objects"] == N - N // 3 - 1
+    assert any(note.startswith("1 objects of `other` were left out") for note in made.notes)
+    assert any(note.startswith("50 rows of the labels have none") for note in made.notes)
+
+
+def test_objects_without_an_epoch_are_given_no_class(home: Home, spark: SparkSession) -> None:
+    place = Path(home.warehouse)
+    rows = spark.read.format("delta").load(str(place / "curves"))
+    error = F.when(F.col("objectId") == 7, F.lit(None)).otherwise(F.col("magErr"))
+    rows.withColumn("magErr", error).coalesce(1).write.format("delta").save(str(place / "lost"))
+    features = {
+        "job": "features",
+        "inputs": {"lightcurves": {"table": "lost", "roles": {**ROLES, "flux_error": "magErr"}}},
+        "params": {"bands": ["V"], "is_magnitude": True},
+        "outputs": {"features": {"table": "features_lost"}},
+    }
+    run_job(parse_job(features), home=home, spark=spark)
+    config = configure_classify(home, "of_lost")
+    given = config.inputs["features"].model_copy(update={"table": "features_lost"})
+    config.inputs["features"] = given
+    made = run_job(config, home=home, spark=spark).record
+    assert made.metrics["unclassified_objects"] == 1
+    scores = open_table(str(place / "of_lost")).to_dataset().to_table().sort_by("objectId")
+    for name in ("label", "p_quiet", "p_sine", "p_outburst"):
+        assert np.flatnonzero(scores[name].is_null()).tolist() == [7]
+    assert scores["feature_status"].to_pylist()[6:9] == [0, 33, 0]
 
 
 def test_classes_of_any_name_reach_mlflow(home: Home, spark: SparkSession) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ubspark.errors import SchemaError
 from ubspark.features.compute import FeatureTable
 from ubspark.features.segments import FloatArray
 from ubspark.timeseries import LightCurves
@@ -21,6 +22,7 @@ __all__ = [
     "to_arrays",
     "to_floats",
     "to_light_curves",
+    "to_matrix",
 ]
 
 
@@ -33,7 +35,8 @@ class CurveColumns:
     time, flux, flux_error
         Lists of numbers.
     band
-        Lists of band names, or of numbers that are taken as text; None where all epochs are of one band.
+        Lists of band names, or of numbers that are taken as text; None where all epochs are of
+        one band.
     """
 
     time: str
@@ -103,11 +106,11 @@ def to_light_curves(
 
 
 def find_uneven(rows: pa.Table, columns: CurveColumns) -> NDArray[np.bool_]:
-    """Whether the lists of each row differ in length, so that nobody knows what belongs together."""
+    """Whether the lists of each row differ in length: nobody knows which entries are one epoch."""
     lengths = [
         pc.fill_null(pc.list_value_length(rows[name]), 0).to_numpy() for name in columns.names
     ]
-    return np.any([other != lengths[0] for other in lengths], axis=0)
+    return np.asarray(np.any([other != lengths[0] for other in lengths], axis=0))
 
 
 def split_by_epochs(rows: pa.Table, time: str, n_epochs: int) -> Iterator[pa.Table]:
@@ -151,6 +154,28 @@ def to_floats(values: pa.Array) -> FloatArray:
     """Return numbers as float64 that may be written to, null as NaN."""
     found = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return np.require(found, np.float64, ["C", "W"])
+
+
+def to_matrix(rows: pa.Table, columns: Sequence[str]) -> FloatArray:
+    """Return columns as float64, shape (n, columns); null and infinite values are NaN.
+
+    Raises
+    ------
+    SchemaError
+        If a column holds whole numbers that are none in double precision.
+    """
+    matrix = np.empty((rows.num_rows, len(columns)))
+    for k, name in enumerate(columns):
+        try:
+            values = rows[name].cast(pa.float64()).to_numpy()
+        except pa.ArrowInvalid as error:
+            msg = (
+                f"Column `{name}` holds whole numbers beyond 2^53, which identifiers are and "
+                f"features are not. Train without it."
+            )
+            raise SchemaError(msg) from error
+        matrix[:, k] = np.where(np.isfinite(values), values, np.nan)
+    return matrix
 
 
 def _to_integers(values: FloatArray, kind: str) -> pa.Array:

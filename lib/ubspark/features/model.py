@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ubspark.errors import InputMissingError, ParameterError, SchemaError
+from ubspark.features.arrow import to_matrix
 from ubspark.features.calibration import Calibration
 from ubspark.features.meaning import find_differences
 from ubspark.features.segments import FloatArray
@@ -149,8 +150,8 @@ class ClassifierModel:
         differing = find_differences(meaning or {}, self.card.meaning, is_decisive=True)
         if differing:
             msg = (
-                f"Table `{table}` does not fit the model: {', '.join(differing)}. Compute the table "
-                f"again, or train on it."
+                f"Table `{table}` does not fit the model: {', '.join(differing)}. Compute the "
+                f"table again, or train on it."
             )
             raise SchemaError(msg)
         if not (meaning and self.card.meaning):
@@ -160,14 +161,17 @@ class ClassifierModel:
         return [f"Unlike in the training table, {text}." for text in others]
 
     def score(self, rows: pa.Table) -> FloatArray:
-        """Return the probabilities of the classes, shape (n, k); null features are undefined."""
+        """Return the probabilities of the classes, shape (n, k).
+
+        Features that are null or infinite are undefined.
+        """
         parts = [
             self.calibration.apply(self._score(part)) for part in _split(rows, _ROWS_PER_BATCH)
         ]
         return np.concatenate([np.zeros((0, len(self.card.classes))), *parts])
 
     def _score(self, rows: pa.Table) -> FloatArray:
-        matrix = _to_matrix(rows, self.card.columns)
+        matrix = to_matrix(rows, self.card.columns)
         return score_classes(self.estimator, matrix, len(self.card.classes))
 
     def classify(self, rows: pa.Table) -> tuple[FloatArray, list[str]]:
@@ -348,13 +352,6 @@ def _import_sklearn() -> tuple[Any, Any]:
     import sklearn  # type: ignore[import-untyped]  # has no stubs
 
     return joblib, sklearn
-
-
-def _to_matrix(rows: pa.Table, columns: Sequence[str]) -> FloatArray:
-    matrix = np.empty((rows.num_rows, len(columns)))
-    for k, name in enumerate(columns):
-        matrix[:, k] = rows[name].cast(pa.float64()).to_numpy()
-    return matrix
 
 
 def _split(rows: pa.Table, n: int) -> Iterator[pa.Table]:

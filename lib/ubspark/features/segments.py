@@ -11,6 +11,7 @@ from ubspark.timeseries import LightCurves
 __all__ = [
     "LARGEST_TIME_DAYS",
     "LARGEST_VALUE",
+    "NO_EPOCH",
     "STATUS_BITS",
     "UNEVEN",
     "BandCurves",
@@ -31,6 +32,7 @@ STATUS_BITS = {
     16: "times did not rise: sorted first",
     32: "lists of times, values, errors or bands of different lengths: no epoch counts",
 }
+NO_EPOCH = 1
 #: Set where lists are read, not by `split_bands`.
 UNEVEN = 32
 
@@ -56,8 +58,8 @@ class BandCurves:
     offsets
         Shape (n * b + 1,).
     t
-        Times, days, up to `LARGEST_TIME_DAYS`, never falling within a segment. Equal times are in order of ``y``,
-        then ``dy``, so that the order in which epochs came does not matter.
+        Times, days, up to `LARGEST_TIME_DAYS`, never falling within a segment. Equal times are in
+        order of ``y``, then ``dy``, so that the order in which epochs came does not matter.
     y
         Values, up to `LARGEST_VALUE`.
     dy

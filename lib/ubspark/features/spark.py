@@ -228,7 +228,10 @@ class FeatureTask:
         features = to_arrays(found, [str(column.type) for column in self._declared])
         kept = {name: rows[name] for name in dict.fromkeys([HEALPIX_29.name, *self.carried])}
         names = [*kept, STATUS, *found.values, *payload]
-        return pa.table([*kept.values(), pa.array(status, pa.int16()), *features, *payload.values()], names=names)
+        return pa.table(
+            [*kept.values(), pa.array(status, pa.int16()), *features, *payload.values()],
+            names=names,
+        )
 
 
 def cut_cells(
