@@ -60,4 +60,6 @@ def test_two_rows_of_an_object_are_refused(order: list[int]) -> None:
     with pytest.raises(SchemaError, match="more than one row for an object, for 1 objects"):
         find(keyed, pa.array([6, 5, 4]), [30, 20, 10])
     # Those of nobody do not matter.
-    assert sorted(find(keyed, pa.array([6, 4]), [30, 10])) == sorted([order.index(3), order.index(0)])
+    assert sorted(find(keyed, pa.array([6, 4]), [30, 10])) == sorted(
+        [order.index(3), order.index(0)]
+    )

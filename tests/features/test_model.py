@@ -13,6 +13,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from ubspark.errors import InputMissingError, ParameterError, SchemaError
+from ubspark.features.calibration import Calibration
 from ubspark.features.model import (
     ClassifierModel,
     ModelCard,
@@ -79,6 +80,18 @@ def test_probabilities_are_those_of_each_row(model: ClassifierModel, rows: pa.Ta
     assert model.score(rows.slice(0, 0)).shape == (0, 2)
 
 
+def test_scores_are_those_of_the_estimator_calibrated(
+    model: ClassifierModel, rows: pa.Table
+) -> None:
+    """By the estimator itself and the formula of the calibration, written out."""
+    model = replace(model, calibration=Calibration(0.4, np.array([0.7, -0.7])))
+    raw = model.estimator.predict_proba(rows.select(["mean", "share"]).to_pandas().to_numpy())
+    powers = raw**0.4 * np.exp([0.7, -0.7])
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    assert np.abs(expected - raw).max() > 0.1
+    np.testing.assert_allclose(model.score(rows), expected, rtol=1e-12)
+
+
 def test_null_is_undefined_and_not_zero(model: ClassifierModel) -> None:
     one = pa.table({"mean": [0.3, 0.3], "share": pa.array([None, 0.0], pa.float64())})
     missing, zero = model.score(one)
@@ -128,9 +141,7 @@ def test_what_is_named_otherwise_is_told(model: ClassifierModel, tmp_path: Path)
     save_model(replace(model, card=replace(model.card, meaning=MEANING)), tmp_path, facts={})
     read = load_model(tmp_path)
     told = read.validate_table(UNITS, "abc", {**MEANING, "joined": "period=pf"}, table="t")
-    assert told == [
-        "Unlike in the training table, `joined` is period=pf instead of period=period."
-    ]
+    assert told == ["Unlike in the training table, `joined` is period=pf instead of period=period."]
 
 
 def test_tables_and_models_that_do_not_say_it_are_taken_with_a_note(
@@ -199,7 +210,7 @@ def test_an_estimator_whose_code_is_not_here_is_said(
     if code:
         (tmp_path / "own_estimator.py").write_text(code)
         monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SchemaError, match="own_estimator.*put its folder on `PYTHONPATH`"):
+    with pytest.raises(SchemaError, match=r"own_estimator.*put its folder on `PYTHONPATH`"):
         load_model(tmp_path / "model")
 
 
