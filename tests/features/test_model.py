@@ -67,6 +67,7 @@ def test_what_comes_back_scores_alike(
     card = json.loads((tmp_path / "model" / "model.json").read_text())
     assert card["training_table"] == "features@v3"
     assert card["facts"]["balanced_accuracy"] == 0.9
+    assert card["estimator"]["type"] == "EmptyColumns, HistGradientBoostingClassifier"
 
 
 def test_probabilities_are_those_of_each_row(model: ClassifierModel, rows: pa.Table) -> None:

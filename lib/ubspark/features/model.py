@@ -208,7 +208,7 @@ def save_model(model: ClassifierModel, folder: Path, *, facts: Mapping[str, Any]
         **asdict(model.card),
         "estimator": {
             "sha256": _compute_digest(folder / _ESTIMATOR),
-            "type": type(model.estimator).__name__,
+            "type": _name_type(model.estimator),
         },
         "calibration": {
             "inverse_temperature": model.calibration.inverse_temperature,
@@ -344,6 +344,12 @@ def _to_card(content: Mapping[str, Any]) -> ModelCard:
         # Models that are older do not say it.
         meaning=dict(content.get("meaning", {})),
     )
+
+
+def _name_type(estimator: Any) -> str:
+    """Return the class of an estimator, those of the steps of a pipeline."""
+    steps = [step for _, step in getattr(estimator, "steps", [])] or [estimator]
+    return ", ".join(type(step).__name__ for step in steps)
 
 
 def _import_sklearn() -> tuple[Any, Any]:
