@@ -9,8 +9,9 @@ import pytest
 
 from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.schema import TableColumn, TableSchema
-from ubspark.errors import SchemaError
+from ubspark.errors import ParameterError, SchemaError
 from ubspark.recipes.base import JobInput
+from ubspark.recipes.train import TrainParams, _train
 from ubspark.recipes.training_rows import TrainingRows, read_training_rows
 
 N = 40
@@ -121,3 +122,12 @@ def test_infinite_features_are_undefined() -> None:
 def test_whole_numbers_that_are_no_doubles_are_refused() -> None:
     with pytest.raises(SchemaError, match=r"Column `big` holds whole numbers beyond 2\^53"):
         read(make_labels(), {"big": 2**60 + np.arange(N)}, columns=("x", "big"))
+
+
+def test_an_estimator_that_takes_no_empty_column_is_told_which_they_are() -> None:
+    rows = read(make_labels(), {"void": np.full(N, np.nan)}, columns=("x", "void"))
+    own = "sklearn.ensemble:HistGradientBoostingClassifier"
+    params = TrainParams(estimator=own, columns=("x", "void"), shuffles=0)
+    with pytest.raises(ParameterError, match="without any value, which not all take: void"):
+        _train(rows, params)
+    assert _train(rows, params.model_copy(update={"estimator": None})).classes == ("a", "b")

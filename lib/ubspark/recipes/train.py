@@ -262,6 +262,11 @@ def _train(labelled: TrainingRows, params: TrainParams) -> Training:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         named = reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
         cure = " Take one that knows what to do with undefined features." if "NaN" in reason else ""
+        is_empty = np.isnan(labelled.features).all(axis=0)
+        empty = [(params.columns or ())[i] for i in np.flatnonzero(is_empty)]
+        if empty:
+            shown = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
+            cure += f" Columns without any value, which not all take: {shown}."
         msg = f"The estimator `{params.estimator or 'by default'}` was not trained: {named}.{cure}"
         raise ParameterError(msg) from error
 
