@@ -24,12 +24,14 @@ the statistic; `light-curve` gives the name by which that package has the same n
 
 ## Rules
 
-- An epoch counts if its time and its value are finite. An error that is not finite and positive is
-  unknown: such an epoch takes no part in features that weigh by errors.
+- An epoch counts if its time is within 1e12 d of zero and its value within 1e30: what is not
+  finite, or beyond, is damage. An error outside 1e-30 to 1e30 is unknown: such an epoch takes no
+  part in features that weigh by errors.
 - Epochs are ordered by time first, then value, then error; the order they came in does not matter.
 - A feature is NaN where the band has fewer usable epochs than the column *n* says, where fewer
-  than that have usable errors if it weighs by them, and where its definition says so. No other
-  value stands for "undefined".
+  than that have usable errors if it weighs by them, where its definition says so, and where it is
+  infinite or too large for the type of its column. No other value stands for "undefined". A period
+  that is not finite and positive is none.
 - Each row has the number of usable epochs per band, `{band}_n_epochs`, and a `feature_status`:
 
 | bit | meaning |
@@ -55,11 +57,13 @@ _DIFFERENCES = """
 ## The jobs
 
 The job `features` reads a table of light curves: one row per object, with parallel lists of the
-roles `time`, `flux`, `flux_error` and, where there is more than one band, `band`. Tables of
-periods, of matches and of objects are joined by id where they are named; they must have the
-`_healpix_29` of the light curve, as tables made from it have. `previous` is an earlier feature
-table, against which the report shows which columns are distributed otherwise, and from which rows
-are taken that still hold.
+roles `time`, `flux`, `flux_error` and, where there is more than one band, `band` (text, or whole
+numbers that are taken as text). Tables of periods, of matches and of objects are joined where they
+are named. A row belongs to an object if it has its id and the `_healpix_29` of its light curve, as
+tables made from the light curves have. One with the id but elsewhere on the sky is refused where
+both are seen together. Two rows for one object are refused too: `where` chooses one, such as
+`rank = 1` in a table of pairs. `previous` is an earlier feature table, against which the report
+shows which columns are distributed otherwise, and from which rows are taken that still hold.
 
 ```yaml
 job: features
@@ -72,6 +76,11 @@ params:
 outputs:
   features: {table: variables_features}
 ```
+
+Columns are converted from the units that they state: times and periods to days, errors to the unit
+of the values, magnitudes to mag, parallaxes to mas, proper motions to mas/yr; a note of the run
+says so. A unit that cannot be converted is refused. A column that states none is taken to be in
+these.
 
 The report of the run lists for every column the share of objects without a value, the smallest and
 the largest one, and against `previous` its drift, with pictures of both: the population stability
@@ -111,6 +120,13 @@ probabilities, and writes a folder: the estimator, `model.json` with columns, un
 classes, figures, and the table version and run that it comes from, and `out_of_fold.parquet` with
 the fold, class and probabilities of each training object by the classifier that had not seen it.
 
+A label that is null, blank or NaN, as a number or in words, is none; blanks about a label do not
+count. Classes of fewer than `least` objects become `other`, which is left out where its groups are
+fewer than the folds. Objects whose `group` is null are each a group of their own. The run says how
+many rows these are. Features that are infinite are undefined, as null ones are; whole numbers
+beyond 2^53 are refused. The default estimator takes a column without any value, which then counts
+for nothing.
+
 ```yaml
 job: train
 inputs:
@@ -122,9 +138,15 @@ outputs:
 ```
 
 The job `classify` scores a feature table. It refuses one that lacks a column of the model, has it
-in another unit, or was made with another registry. Each row gets the calibrated probability of
-every class, and as `label` the class whose probability is raised most above its share in the
-training objects. The commit names the model and the table it was trained on.
+in another unit, or was made with another registry; and one whose values are magnitudes where those
+of the training table were not, or are in another unit, or were computed by another engine. Other
+bands, and other columns that values come from, are told in a note, and so is a table or a model
+that is too old to say these things.
+
+Each row gets the calibrated probability of every class, and as `label` the class whose probability
+is raised most above its share in the training objects. Both are null for objects without a usable
+epoch, or without a value in any column of the model; `feature_status` comes along. The commit
+names the model and the table it was trained on.
 
 ```yaml
 job: classify
@@ -158,7 +180,8 @@ frozen, so that the scores name both, and another run of the same file after the
 another computation.
 
 A model's estimator is a pickle, which can run code when it is opened: use models only from places
-you trust.
+you trust. It is opened last, when the digests of `model.json`, of the estimator and of the manifest
+are right.
 
 ### An example on real data
 

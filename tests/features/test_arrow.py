@@ -4,9 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ubspark.errors import SchemaError
 from ubspark.features.arrow import (
     CurveColumns,
+    CurveScale,
+    find_uneven,
     look_up,
     split_by_epochs,
     to_arrays,
@@ -79,10 +80,28 @@ def test_values_behind_a_null_list_do_not_count() -> None:
     assert curves.t.tolist() == [1.0, 2.0]
 
 
-def test_lists_of_other_lengths_are_refused() -> None:
-    rows = make_rows().set_column(2, "y", [[[1.0, 2.0], [], [], [3.0, 3.5], [4.0, 5.0]]])
-    with pytest.raises(SchemaError, match="Columns `t` and `y` must hold lists of one length"):
-        to_light_curves(rows, COLUMNS, BANDS)
+def test_a_row_of_uneven_lists_has_no_epochs() -> None:
+    """A list that is short, and one that is null; the other rows keep theirs."""
+    rows = make_rows().set_column(2, "y", [[[1.0, 2.0], [], [], [3.0, 3.5], [4.0, 5.0, 6.0]]])
+    rows = rows.set_column(3, "dy", [[None, None, [], [0.3], [0.4, 0.5, 0.6]]])
+    assert find_uneven(rows, COLUMNS).tolist() == [True, False, False, True, False]
+    curves = to_light_curves(rows, COLUMNS, BANDS)
+    assert curves.offsets.tolist() == [0, 0, 0, 0, 0, 3]
+    assert curves.y.tolist() == [4.0, 5.0, 6.0]
+    assert find_uneven(rows.slice(4), COLUMNS).tolist() == [False]
+
+
+def test_bands_may_be_whole_numbers() -> None:
+    rows = make_rows().set_column(4, "band", [[[1, 2], [], [], [3], [2, None, 1]]])
+    assert to_light_curves(rows, COLUMNS, ("1", "2")).band.tolist() == [0, 1, -1, 1, -1, 0]
+
+
+def test_numbers_are_scaled() -> None:
+    scale = CurveScale(2.0, 3.0, 10.0)
+    curves = to_light_curves(make_rows(), COLUMNS, BANDS, scale)
+    assert curves.t.tolist() == [2.0, 4.0, 6.0, 8.0, 10.0, 12.0]
+    assert curves.y[[0, 5]].tolist() == [30.0, 180.0]
+    np.testing.assert_allclose(curves.dy, np.arange(1.0, 7.0))
 
 
 def test_one_band_needs_no_column() -> None:
@@ -104,6 +123,12 @@ def test_ids_find_their_first_row() -> None:
     ids = pa.chunked_array([[5, 7], [9]])
     keys = pa.chunked_array([pa.array([9, 5], pa.int32()), pa.array([9], pa.int32())])
     assert look_up(ids, keys).tolist() == [1, -1, 0]
+
+
+def test_keys_may_be_wider_than_ids_and_null_has_none() -> None:
+    ids = pa.chunked_array([pa.array([5, None], pa.int32())])
+    keys = pa.chunked_array([pa.array([2**40, None, 5], pa.int64())])
+    assert look_up(ids, keys).tolist() == [2, -1]
 
 
 def test_numbers_may_be_written_to() -> None:

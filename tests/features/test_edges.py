@@ -66,6 +66,49 @@ def test_epochs_at_one_time_have_no_slope(join: Any) -> None:
     assert found.values["g_psfFluxSigma"][0] == pytest.approx(np.std(np.arange(6), ddof=1))
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("time", [1.797e308, -1e300, 1.01e12])
+def test_a_time_out_of_range_is_a_bad_epoch(join: Any, time: float) -> None:
+    """The loop over octaves of lag went on for ever."""
+    rng = np.random.default_rng(4)
+    t, y, dy = 59_000.0 + np.arange(30) * 1.7, rng.normal(5.0, 1.0, 30), np.full(30, 0.2)
+    good = compute(join([(t, y, dy, np.zeros(30))])).values
+    t, y, dy = np.append(t, time), np.append(y, 5.0), np.append(dy, 0.2)
+    found = compute(join([(t, y, dy, np.zeros(31))]))
+    assert found.status.tolist() == [2]
+    for name, values in found.values.items():
+        np.testing.assert_array_equal(values, good[name], err_msg=name)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("y", "dy"), [(1e30, 1e30), (-1e30, 1e-30), (1.0, 1e-30)])
+def test_all_that_counts_gives_finite_features(join: Any, y: float, dy: float) -> None:
+    t = np.append(-1e12, 1e12 - np.arange(20.0)[::-1] * 2e-4)
+    values = np.append(y, np.random.default_rng(4).normal(0.0, 1.0, 20))
+    found = compute(join([(t, values, np.full(21, dy), np.zeros(21))]))
+    assert found.status[0] & 7 == 0
+    assert not any(np.isinf(values[0]) for values in found.values.values())
+
+
+@pytest.mark.parametrize("y", [1.01e30, -1e300])
+def test_a_value_out_of_range_is_a_bad_epoch(join: Any, y: float) -> None:
+    found = compute(join([([1.0, 2.0], [y, 5.0], [0.1, 0.1], [0, 0])]))
+    assert (found.status[0], found.counts[0, 0]) == (2, 1)
+
+
+@pytest.mark.parametrize("dy", [1e-31, 1.01e30, 1e-310])
+def test_an_error_out_of_range_is_unknown(join: Any, dy: float) -> None:
+    found = compute(join([([1.0, 2.0], [4.0, 5.0], [dy, 0.1], [0, 0])]))
+    assert found.status.tolist() == [4]
+    assert found.values["g_psfFluxMean"][0] == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("period", [0.0, -2.0, np.inf, np.nan])
+def test_a_period_that_is_none_has_no_logarithm(join: Any, period: float) -> None:
+    found = compute(join([([1.0, 2.0], [4.0, 5.0], [0.1, 0.1], [0, 0])]), period)
+    assert math.isnan(found.values["log10_period"][0])
+
+
 def test_two_times_have_a_line_but_no_parabola(join: Any) -> None:
     t = 59_000.0 + np.array([0.0, 0.0, 0.0, 5.0, 5.0])
     found = compute(join([(t, [1.0, 2.0, 3.0, 4.0, 6.0], np.ones(5), np.zeros(5))])).values

@@ -1,8 +1,10 @@
 """A model as a folder: what comes back is what was saved, and it knows which table fits."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,8 @@ import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from ubspark.errors import InputMissingError, SchemaError
+from ubspark.errors import InputMissingError, ParameterError, SchemaError
+from ubspark.features.calibration import Calibration
 from ubspark.features.model import (
     ClassifierModel,
     ModelCard,
@@ -21,6 +24,7 @@ from ubspark.features.model import (
 from ubspark.features.training import Training, make_estimator, train
 
 UNITS = {"mean": "mag", "share": None}
+MEANING = {"is_magnitude": "true", "unit": "mag", "engine": "own", "joined": "period=period"}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +67,7 @@ def test_what_comes_back_scores_alike(
     card = json.loads((tmp_path / "model" / "model.json").read_text())
     assert card["training_table"] == "features@v3"
     assert card["facts"]["balanced_accuracy"] == 0.9
+    assert card["estimator"]["type"] == "EmptyColumns, HistGradientBoostingClassifier"
 
 
 def test_probabilities_are_those_of_each_row(model: ClassifierModel, rows: pa.Table) -> None:
@@ -74,6 +79,18 @@ def test_probabilities_are_those_of_each_row(model: ClassifierModel, rows: pa.Ta
     swapped = rows.select(["mean", "share", "id"])
     np.testing.assert_array_equal(model.score(swapped), scores)
     assert model.score(rows.slice(0, 0)).shape == (0, 2)
+
+
+def test_scores_are_those_of_the_estimator_calibrated(
+    model: ClassifierModel, rows: pa.Table
+) -> None:
+    """By the estimator itself and the formula of the calibration, written out."""
+    model = replace(model, calibration=Calibration(0.4, np.array([0.7, -0.7])))
+    raw = model.estimator.predict_proba(rows.select(["mean", "share"]).to_pandas().to_numpy())
+    powers = raw**0.4 * np.exp([0.7, -0.7])
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    assert np.abs(expected - raw).max() > 0.1
+    np.testing.assert_allclose(model.score(rows), expected, rtol=1e-12)
 
 
 def test_null_is_undefined_and_not_zero(model: ClassifierModel) -> None:
@@ -103,6 +120,43 @@ def test_a_table_that_does_not_fit_is_refused(
     model.validate_table(UNITS, "abc", table="t")
     with pytest.raises(SchemaError, match=message):
         model.validate_table(units, registry, table="t")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"is_magnitude": "false"}, "`is_magnitude` is false instead of true"),
+        ({"unit": "nJy", "engine": "light_curve"}, "`unit` is nJy instead of mag, `engine` is"),
+    ],
+)
+def test_numbers_that_mean_something_else_are_refused(
+    model: ClassifierModel, changed: dict[str, str], message: str
+) -> None:
+    model = replace(model, card=replace(model.card, meaning=MEANING))
+    assert model.validate_table(UNITS, "abc", MEANING, table="t") == []
+    with pytest.raises(SchemaError, match=message):
+        model.validate_table(UNITS, "abc", {**MEANING, **changed}, table="t")
+
+
+def test_what_is_named_otherwise_is_told(model: ClassifierModel, tmp_path: Path) -> None:
+    save_model(replace(model, card=replace(model.card, meaning=MEANING)), tmp_path, facts={})
+    read = load_model(tmp_path)
+    told = read.validate_table(UNITS, "abc", {**MEANING, "joined": "period=pf"}, table="t")
+    assert told == ["Unlike in the training table, `joined` is period=pf instead of period=period."]
+
+
+def test_tables_and_models_that_do_not_say_it_are_taken_with_a_note(
+    model: ClassifierModel, tmp_path: Path
+) -> None:
+    save_model(model, tmp_path, facts={})
+    card = json.loads((tmp_path / "model.json").read_text())
+    del card["meaning"]
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    (told,) = load_model(tmp_path).validate_table(UNITS, "abc", MEANING, table="t")
+    assert told.startswith("The model does not say")
+    model = replace(model, card=replace(model.card, meaning=MEANING))
+    (told,) = model.validate_table(UNITS, "abc", {}, table="t")
+    assert told.startswith("Table `t` does not say")
 
 
 def test_a_changed_file_is_refused(model: ClassifierModel, tmp_path: Path) -> None:
@@ -141,6 +195,32 @@ def test_another_scikit_learn_is_refused(model: ClassifierModel, tmp_path: Path)
     (tmp_path / "model.json").write_text(json.dumps(card))
     with pytest.raises(SchemaError, match=r"made with scikit-learn 0\.24\.1"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("code", ["", "x = 1"])
+def test_an_estimator_whose_code_is_not_here_is_said(
+    model: ClassifierModel, tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a module that is lost, or has it no more."""
+    module = ModuleType("own_estimator")
+    own = type("Own", (LogisticRegression,), {"__module__": "own_estimator"})
+    module.Own = own  # type: ignore[attr-defined]  # a module of the user's
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "own_estimator", module)
+        save_model(replace(model, estimator=own()), tmp_path / "model", facts={})
+    if code:
+        (tmp_path / "own_estimator.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SchemaError, match=r"own_estimator.*put its folder on `PYTHONPATH`"):
+        load_model(tmp_path / "model")
+
+
+def test_a_digest_may_be_asked_for(model: ClassifierModel, tmp_path: Path) -> None:
+    digest = save_model(model, tmp_path, facts={})
+    assert load_model(tmp_path, sha256=digest).digest == digest
+    for load in (load_model, load_card):
+        with pytest.raises(ParameterError, match="is another one now"):
+            load(tmp_path, sha256="0" * 64)
 
 
 def test_no_model_is_said(tmp_path: Path) -> None:

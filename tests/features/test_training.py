@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    confusion_matrix,
+    log_loss,
+)
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ubspark.errors import ParameterError
@@ -115,9 +122,27 @@ def test_rare_classes_weigh_as_much_by_default() -> None:
     labels = np.repeat(["rare", "usual"], [50, 550])
     features = rng.normal(size=(600, 2)) + np.where(labels == "rare", 0.7, 0.0)[:, None]
     estimator = make_estimator(1)
-    assert estimator.get_params()["class_weight"] == "balanced"
+    assert estimator[-1].get_params()["class_weight"] == "balanced"
     raw = estimator.fit(features, (labels == "usual").astype(int)).predict(features)
     assert np.mean(raw[labels == "rare"] == 0) > 0.9
+
+
+@pytest.mark.parametrize("known", [(), (5,)])
+def test_a_column_may_be_empty_in_all_rows_or_in_those_of_a_fold(known: tuple[int, ...]) -> None:
+    """It says nothing then, also of rows that have it."""
+    rng = np.random.default_rng(14)
+    labels = np.repeat(["x", "y"], 40)
+    truth = np.where(labels == "y", 2.5, 0.0) + rng.normal(size=80)
+    features = np.stack([truth, np.full(80, np.nan)], axis=1)
+    features[list(known), 1] = 1.0
+    found = train(features, labels, np.arange(80), estimator=make_estimator(1))
+    assert found.evaluation.balanced_accuracy.value > 0.8
+    assert abs(found.importance[1]) < 0.02
+    if not known:
+        later = np.where(np.isnan(features), 7.0, features)
+        np.testing.assert_array_equal(
+            found.estimator.predict_proba(later), found.estimator.predict_proba(features)
+        )
 
 
 @pytest.mark.parametrize("value", [np.nan, -1.0, 7.0, 0.0])
@@ -221,6 +246,46 @@ def test_intervals_hold_the_truth() -> None:
         found = evaluate(("x", "y"), labels, given, probabilities, np.arange(90)).balanced_accuracy
         hits += found.low <= recall.mean() <= found.high
     assert 180 <= hits <= 199
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(13)
+    probabilities = rng.dirichlet([2.0, 1.0, 1.0], 500)
+    labels = rng.integers(0, 3, 500)
+    given = probabilities.argmax(axis=1)
+    found = evaluate(("x", "y", "z"), labels, given, probabilities, np.arange(500))
+    assert found.log_loss == pytest.approx(log_loss(labels, probabilities), rel=1e-12)
+    parts = [brier_score_loss(labels == k, probabilities[:, k]) for k in range(3)]
+    assert found.brier == pytest.approx(sum(parts), rel=1e-12)
+    assert found.accuracy.value == pytest.approx(accuracy_score(labels, given), rel=1e-12)
+    expected = balanced_accuracy_score(labels, given)
+    assert found.balanced_accuracy.value == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_array_equal(found.confusion, confusion_matrix(labels, given))
+
+
+def test_the_calibration_error_is_the_one_by_hand() -> None:
+    """Ten bins of two: five say 0.6 and hit one of two, five say 0.8 and hit both."""
+    stated = np.repeat([0.6, 0.8], 10)
+    labels = np.concatenate([np.tile([0, 1], 5), np.zeros(10, dtype=np.int64)])
+    probabilities = np.stack([stated, 1 - stated], axis=1)
+    found = evaluate(("x", "y"), labels, np.zeros(20, int), probabilities, np.arange(20))
+    assert found.calibration_error == pytest.approx((0.1 + 0.2) / 2)
+
+
+def test_intervals_are_those_of_groups_and_not_of_rows() -> None:
+    """Each object nine times says nothing more; as objects of their own, they would."""
+    rng = np.random.default_rng(15)
+    labels = rng.integers(0, 2, 80)
+    given = np.where(rng.random(80) < 0.8, labels, 1 - labels)
+    parts = (labels, given, np.eye(2)[given], np.arange(80))
+    once = evaluate(("x", "y"), *parts)
+    repeated = [np.repeat(part, 9, axis=0) for part in parts]
+    often = evaluate(("x", "y"), *repeated)
+    alone = evaluate(("x", "y"), *repeated[:3], np.arange(720))
+    for name in ("accuracy", "balanced_accuracy"):
+        one, same, narrow = (getattr(found, name) for found in (once, often, alone))
+        assert (same.low, same.high) == pytest.approx((one.low, one.high), rel=1e-12)
+        assert 2.5 < (one.high - one.low) / (narrow.high - narrow.low) < 3.6
 
 
 def test_rare_classes_are_decided_by_their_rise() -> None:

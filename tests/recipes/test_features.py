@@ -1,6 +1,8 @@
 """The features job: light curves and joined tables become one versioned row per object."""
 
+import operator
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from ubspark.catalogs.delta import open_table
 from ubspark.errors import ParameterError, SchemaError
@@ -197,6 +200,137 @@ def test_joined_tables_bring_their_features(tables: Home, spark: SparkSession) -
     assert np.median(harmonic.drop_null().to_numpy()) == pytest.approx(0.3, abs=0.05)
     assert outcome.record.metrics["joined_periods"] == 40
     assert outcome.record.metrics["joined_matches"] == N
+
+
+def edit_curves(home: Home, name: str, spark: SparkSession, **columns: Any) -> None:
+    """Save the light curves with other columns, by the row's id."""
+    place = Path(home.warehouse)
+    rows = spark.read.format("delta").load(str(place / "curves"))
+    for column, expression in columns.items():
+        rows = rows.withColumn(column, expression)
+    rows = rows.withMetadata("mag", {"unit": "mag"})
+    rows.coalesce(1).write.format("delta").save(str(place / name))
+
+
+def configure_edited(output: str, name: str, inputs: tuple[str, ...] = (), **params: Any) -> Any:
+    config = configure(output, inputs, **params)
+    given = config.inputs["lightcurves"].model_copy(update={"table": name, "roles": ROLES})
+    config.inputs["lightcurves"] = given
+    return config
+
+
+def test_a_bad_row_is_a_status_and_no_failure(tables: Home, spark: SparkSession) -> None:
+    """A null list of errors, and one that is an entry short; all other rows are as they were."""
+    run(tables, spark, "plain")
+    short = F.slice("magErr", 1, F.size("magErr") - 1)
+    bad = F.when(F.col("objectId") == 103, F.lit(None)).when(F.col("objectId") == 104, short)
+    edit_curves(tables, "uneven", spark, magErr=bad.otherwise(F.col("magErr")))
+    outcome = run_job(configure_edited("of_uneven", "uneven"), home=tables, spark=spark)
+    rows, plain = read(tables, "of_uneven"), read(tables, "plain")
+    assert rows["feature_status"].to_pylist()[3:5] == [33, 33]
+    assert rows["g_n_epochs"].to_pylist()[3:5] == [0, 0]
+    assert outcome.record.metrics["status_32"] == 2
+    assert any("lists of times, values, errors or bands of" in n for n in outcome.record.notes)
+    assert rows.slice(5).equals(plain.slice(5))
+
+
+def test_bands_of_whole_numbers_are_taken_as_text(tables: Home, spark: SparkSession) -> None:
+    run(tables, spark, "plain")
+    number = F.transform("band", lambda band: F.when(band == "g", 1).otherwise(2))
+    edit_curves(tables, "numbered", spark, band=number)
+    config = configure_edited("of_numbers", "numbered", bands=["1", "2"])
+    run_job(config, home=tables, spark=spark)
+    rows, plain = read(tables, "of_numbers"), read(tables, "plain")
+    assert rows["2_n_epochs"].equals(plain["r_n_epochs"])
+    assert rows["color_median_1_2"].equals(plain["color_median_g_r"])
+
+
+def test_lists_of_text_are_refused_at_planning(tables: Home, spark: SparkSession) -> None:
+    edit_curves(tables, "worded", spark, mjd=F.col("mjd").cast("array<string>"))
+    with pytest.raises(SchemaError, match="`mjd` of role `time` must hold lists of numbers"):
+        plan_job(configure_edited("refused", "worded"), home=tables)
+
+
+@pytest.mark.parametrize("cells", [1, 5])
+def test_a_joined_table_has_one_row_for_each_object_in_its_place(
+    tables: Home, spark: SparkSession, positions: dict[str, Any], cells: int
+) -> None:
+    index, ids = positions["_healpix_29"], positions["objectId"]
+    order = np.argsort(np.append(index, index[7]))
+    wide = np.append(ids, 2**40)
+    rows = {
+        "elsewhere": (index, np.roll(ids, 1), "another `_healpix_29` than its light curve"),
+        "twice": (np.append(index, index[7])[order], np.append(ids, ids[7])[order], "more than"),
+        "wide": (np.append(index, index[7])[order], wide[order], None),
+    }
+    for name, (places, objects, message) in rows.items():
+        period = np.full(len(objects), 2.5)
+        table = {"_healpix_29": places, "objectId": objects, "period": period}
+        save(spark, tables, f"{name}_{cells}", pa.table(table), {"id": "objectId"}, {})
+        config = configure(f"of_{name}_{cells}", ("periods",), cells=cells, sets=["period"])
+        given = config.inputs["periods"].model_copy(update={"table": f"{name}_{cells}"})
+        config.inputs["periods"] = given
+        if message is None:
+            assert run_job(config, home=tables, spark=spark).record.metrics["joined_periods"] == N
+            continue
+        with pytest.raises(SchemaError, match=message):
+            run_job(config, home=tables, spark=spark)
+
+
+def test_columns_are_converted_from_the_units_that_they_state(
+    tables: Home, spark: SparkSession
+) -> None:
+    """Times in seconds, magnitudes in mmag, a parallax in arcsec: all the same features."""
+    run(tables, spark, "as_usual", ("periods", "matches"))
+    place = Path(tables.warehouse)
+    scales = {
+        "curves": {"mjd": (86_400.0, "s"), "mag": (1e3, "mmag"), "magErr": (1e6, "umag")},
+        "periods": {"period": (24.0, "h")},
+        "matches": {
+            "parallax": (1e-3, "arcsec"),
+            "parallax_error": (1e3, "uas"),
+            "pmra": (1e-3, "arcsec/yr"),
+            "pmdec": (1 / 3.6e6, "deg/yr"),
+        },
+    }
+    for name, columns in scales.items():
+        rows = spark.read.format("delta").load(str(place / name))
+        for column, (factor, unit) in columns.items():
+            own = F.col(column)
+            scaled = F.transform(own, partial(operator.mul, factor)) if name == "curves" else None
+            rows = rows.withColumn(column, own * factor if scaled is None else scaled)
+            rows = rows.withMetadata(column, {"unit": unit})
+        rows.write.format("delta").save(str(place / f"{name}_other"))
+        properties = open_table(str(place / name)).roles.to_properties()
+        said = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+        spark.sql(f"ALTER TABLE delta.`{place / name}_other` SET TBLPROPERTIES ({said})")
+    config = configure("of_other_units", ("periods", "matches"))
+    for name, given in config.inputs.items():
+        table = f"{given.table}_other"
+        config.inputs[name] = given.model_copy(update={"table": table})
+    notes = run_job(config, home=tables, spark=spark).record.notes
+    assert "Column `mjd` was converted from s to d." in notes
+    assert "Column `magErr` was converted from umag to mag." in notes
+    assert "Column `parallax` was converted from arcsec to mas." in notes
+    expected, found = read(tables, "as_usual"), read(tables, "of_other_units")
+    assert found.schema.field("g_mean").metadata[b"unit"] == b"mag"
+    for column in expected.schema:
+        # A phase may turn by 2 pi.
+        if pa.types.is_floating(column.type) and "_phase_" not in column.name:
+            pair = [rows[column.name].to_numpy() for rows in (found, expected)]
+            np.testing.assert_allclose(*pair, rtol=2e-4, atol=1e-5, err_msg=column.name)
+
+
+def test_a_unit_that_cannot_be_converted_is_refused(tables: Home, spark: SparkSession) -> None:
+    place = Path(tables.warehouse)
+    rows = spark.read.format("delta").load(str(place / "curves"))
+    rows = rows.withMetadata("magErr", {"unit": "m"}).withMetadata("mag", {"unit": "mag"})
+    rows.write.format("delta").save(str(place / "odd"))
+    given = configure("refused").inputs["lightcurves"]
+    config = configure("refused")
+    config.inputs["lightcurves"] = given.model_copy(update={"table": "odd", "roles": ROLES})
+    with pytest.raises(SchemaError, match=r"`magErr` of .* is in `m`, which cannot be converted"):
+        plan_job(config, home=tables)
 
 
 def test_columns_asked_for_are_carried_along(tables: Home, spark: SparkSession) -> None:

@@ -1,10 +1,12 @@
 """From light curves by features and training to scores, each of which knows where it comes from."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import joblib
 import mlflow
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from ubspark.catalogs.delta import open_table, read_history
 from ubspark.errors import InputMissingError, ParameterError, SchemaError, TransientError
@@ -265,6 +268,36 @@ def test_a_table_of_another_registry_is_refused(home: Home, spark: SparkSession)
         plan_job(config, home=home)
 
 
+def test_a_table_of_fluxes_is_refused_by_a_model_of_magnitudes(
+    home: Home, spark: SparkSession
+) -> None:
+    """The flux column has no unit, so that the columns of both are alike."""
+    meaning = load_model(home.path / "model").card.meaning
+    said = {"is_magnitude": "true", "engine": "own", "values": "mag", "bands": "V"}
+    assert meaning == said
+    features = {
+        "job": "features",
+        "inputs": {"lightcurves": {"table": "curves"}},
+        "params": {"bands": ["V"], "is_magnitude": False},
+        "outputs": {"features": {"table": "fluxes"}},
+    }
+    run_job(parse_job(features), home=home, spark=spark)
+    config = configure_classify(home, "refused")
+    config.inputs["features"] = config.inputs["features"].model_copy(update={"table": "fluxes"})
+    with pytest.raises(SchemaError, match="`is_magnitude` is false instead of true"):
+        plan_job(config, home=home)
+
+
+def test_an_old_table_is_scored_with_a_note(home: Home, spark: SparkSession) -> None:
+    shutil.copytree(Path(home.warehouse) / "features", Path(home.warehouse) / "old")
+    place = Path(home.warehouse) / "old"
+    spark.sql(f"ALTER TABLE delta.`{place}` UNSET TBLPROPERTIES ('ubspark.features.is_magnitude')")
+    config = configure_classify(home, "of_old")
+    config.inputs["features"] = config.inputs["features"].model_copy(update={"table": "old"})
+    notes = run_job(config, home=home, spark=spark).record.notes
+    assert "Table `old` does not say whether its values are magnitudes: it is too old." in notes
+
+
 def test_another_model_in_its_place_is_refused(home: Home) -> None:
     with pytest.raises(ParameterError, match="is another one now"):
         plan_job(configure_classify(home, "refused", model_sha256="0" * 64), home=home)
@@ -277,6 +310,38 @@ def test_a_model_that_was_altered_is_refused(home: Home, tmp_path: Path) -> None
     card.write_text(card.read_text().replace('"sine"', '"wave"'))
     with pytest.raises(SchemaError, match="was altered after its training"):
         plan_job(configure_classify(home, "refused", model=str(folder)), home=home)
+
+
+class Payload:
+    """A pickle of it makes a file when it is opened."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        return Path.touch, (self.place,)
+
+
+@pytest.mark.parametrize(
+    ("pinned", "error", "message"),
+    [
+        (None, SchemaError, "was altered after its training"),
+        ("0" * 64, ParameterError, "is another one now"),
+    ],
+)
+def test_a_pickle_is_not_opened_before_its_digest_is_known_to_be_right(
+    home: Home, tmp_path: Path, pinned: str | None, error: type[Exception], message: str
+) -> None:
+    folder = shutil.copytree(home.path / "model", tmp_path / "model")
+    pickle, card = folder / "estimator.joblib", folder / "model.json"
+    joblib.dump(Payload(tmp_path / "was_run"), pickle)
+    content = json.loads(card.read_text())
+    content["estimator"]["sha256"] = hashlib.sha256(pickle.read_bytes()).hexdigest()
+    card.write_text(json.dumps(content))
+    config = configure_classify(home, "refused", model=str(folder), model_sha256=pinned)
+    with pytest.raises(error, match=message):
+        plan_job(config, home=home)
+    assert not (tmp_path / "was_run").exists()
 
 
 @pytest.mark.parametrize(
@@ -342,6 +407,46 @@ def test_labels_that_are_no_number_are_none(home: Home, spark: SparkSession) -> 
     config.inputs["labels"] = config.inputs["labels"].model_copy(update={"table": "numbers"})
     run_job(config, home=home, spark=spark)
     assert load_model(home.path / "of_numbers").card.classes == ("1.0", "2.0")
+
+
+def test_labels_as_people_write_them_train_a_model(home: Home, spark: SparkSession) -> None:
+    """One object of a rare class, blanks about labels, and words for none."""
+    ids = read_features(home)["objectId"].to_pylist()
+    kinds = [("quiet", "sine ", "outburst", "sine", "", "NaN")[i % 6] for i in range(len(ids))]
+    kinds[1] = "weird"
+    save(spark, home, "written", {"objectId": ids, "class": kinds}, {"id": "objectId"})
+    config = configure_train(home, "of_written")
+    config.inputs["labels"] = config.inputs["labels"].model_copy(update={"table": "written"})
+    made = run_job(config, home=home, spark=spark).record
+    assert load_model(home.path / "of_written").card.classes == ("outburst", "quiet", "sine")
+    assert made.metrics["dropped_objects"] == 1
+    assert made.metrics["rows_without_label"] == N // 3
+    assert made.metrics["labelled_objects"] == N - N // 3 - 1
+    assert any(note.startswith("1 objects of `other` were left out") for note in made.notes)
+    assert any(note.startswith("50 rows of the labels have none") for note in made.notes)
+
+
+def test_objects_without_an_epoch_are_given_no_class(home: Home, spark: SparkSession) -> None:
+    place = Path(home.warehouse)
+    rows = spark.read.format("delta").load(str(place / "curves"))
+    error = F.when(F.col("objectId") == 7, F.lit(None)).otherwise(F.col("magErr"))
+    rows.withColumn("magErr", error).coalesce(1).write.format("delta").save(str(place / "lost"))
+    features = {
+        "job": "features",
+        "inputs": {"lightcurves": {"table": "lost", "roles": {**ROLES, "flux_error": "magErr"}}},
+        "params": {"bands": ["V"], "is_magnitude": True},
+        "outputs": {"features": {"table": "features_lost"}},
+    }
+    run_job(parse_job(features), home=home, spark=spark)
+    config = configure_classify(home, "of_lost")
+    given = config.inputs["features"].model_copy(update={"table": "features_lost"})
+    config.inputs["features"] = given
+    made = run_job(config, home=home, spark=spark).record
+    assert made.metrics["unclassified_objects"] == 1
+    scores = open_table(str(place / "of_lost")).to_dataset().to_table().sort_by("objectId")
+    for name in ("label", "p_quiet", "p_sine", "p_outburst"):
+        assert np.flatnonzero(scores[name].is_null()).tolist() == [7]
+    assert scores["feature_status"].to_pylist()[6:9] == [0, 33, 0]
 
 
 def test_classes_of_any_name_reach_mlflow(home: Home, spark: SparkSession) -> None:

@@ -15,11 +15,14 @@ from ubspark.timeseries import LightCurves
 
 __all__ = [
     "CurveColumns",
+    "CurveScale",
+    "find_uneven",
     "look_up",
     "split_by_epochs",
     "to_arrays",
     "to_floats",
     "to_light_curves",
+    "to_matrix",
 ]
 
 
@@ -32,7 +35,8 @@ class CurveColumns:
     time, flux, flux_error
         Lists of numbers.
     band
-        Lists of band names; None where all epochs are of one band.
+        Lists of band names, or of numbers that are taken as text; None where all epochs are of
+        one band.
     """
 
     time: str
@@ -47,7 +51,29 @@ class CurveColumns:
         return tuple(name for name in names if name is not None)
 
 
-def to_light_curves(rows: pa.Table, columns: CurveColumns, bands: tuple[str, ...]) -> LightCurves:
+@dataclass(frozen=True)
+class CurveScale:
+    """What the numbers of the lists are multiplied by.
+
+    Attributes
+    ----------
+    time
+        Makes times days.
+    flux, flux_error
+        Make values and errors of one unit.
+    """
+
+    time: float = 1.0
+    flux: float = 1.0
+    flux_error: float = 1.0
+
+
+def to_light_curves(
+    rows: pa.Table,
+    columns: CurveColumns,
+    bands: tuple[str, ...],
+    scale: CurveScale | None = None,
+) -> LightCurves:
     """Return the light curves of rows of parallel lists.
 
     Parameters
@@ -56,29 +82,35 @@ def to_light_curves(rows: pa.Table, columns: CurveColumns, bands: tuple[str, ...
         Bands that count, in order; epochs of other bands get the code -1. Without a column of
         bands, the one band of all epochs.
 
-    Raises
-    ------
-    SchemaError
-        If the lists of a row differ in length; a null list is an empty one.
+    scale
+        None to take numbers as they are.
+
+    Returns
+    -------
+    LightCurves
+        A null list is an empty one, and a row that `find_uneven` finds has no epochs.
     """
-    lists = {name: _to_list(rows[name]) for name in columns.names}
+    is_even = pa.array(~find_uneven(rows, columns))
+    lists = {name: _to_list(rows[name], is_even) for name in columns.names}
     offsets = _to_offsets(lists[columns.time])
-    for name, values in lists.items():
-        if not np.array_equal(_to_offsets(values), offsets):
-            row = int(np.argmax(_to_offsets(values) != offsets)) - 1
-            msg = (
-                f"Columns `{columns.time}` and `{name}` must hold lists of one length in each "
-                f"row; row {row} of a batch differs."
-            )
-            raise SchemaError(msg)
     t, y, dy = (
         to_floats(lists[name].flatten())
         for name in (columns.time, columns.flux, columns.flux_error)
     )
+    if scale is not None:
+        t, y, dy = t * scale.time, y * scale.flux, dy * scale.flux_error
     band = np.zeros(t.size, dtype=np.int8)
     if columns.band is not None:
         band = _to_codes(lists[columns.band].flatten(), bands)
     return LightCurves(offsets, t, y, dy, band, bands)
+
+
+def find_uneven(rows: pa.Table, columns: CurveColumns) -> NDArray[np.bool_]:
+    """Whether the lists of each row differ in length: nobody knows which entries are one epoch."""
+    lengths = [
+        pc.fill_null(pc.list_value_length(rows[name]), 0).to_numpy() for name in columns.names
+    ]
+    return np.asarray(np.any([other != lengths[0] for other in lengths], axis=0))
 
 
 def split_by_epochs(rows: pa.Table, time: str, n_epochs: int) -> Iterator[pa.Table]:
@@ -94,8 +126,11 @@ def split_by_epochs(rows: pa.Table, time: str, n_epochs: int) -> Iterator[pa.Tab
 
 
 def look_up(ids: pa.ChunkedArray, keys: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return for each id the first row that has it as its key, -1 where none has."""
-    found = pc.index_in(ids, value_set=_combine(keys).cast(ids.type))
+    """Return for each id the first row that has it as its key, -1 where none has; null has none."""
+    if ids.type != keys.type and pa.types.is_integer(ids.type) and pa.types.is_integer(keys.type):
+        # The wider one may hold what the other cannot.
+        ids, keys = ids.cast(pa.int64()), keys.cast(pa.int64())
+    found = pc.index_in(ids, value_set=_combine(keys).cast(ids.type), skip_nulls=True)
     return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)
 
 
@@ -121,6 +156,28 @@ def to_floats(values: pa.Array) -> FloatArray:
     return np.require(found, np.float64, ["C", "W"])
 
 
+def to_matrix(rows: pa.Table, columns: Sequence[str]) -> FloatArray:
+    """Return columns as float64, shape (n, columns); null and infinite values are NaN.
+
+    Raises
+    ------
+    SchemaError
+        If a column holds whole numbers that are none in double precision.
+    """
+    matrix = np.empty((rows.num_rows, len(columns)))
+    for k, name in enumerate(columns):
+        try:
+            values = rows[name].cast(pa.float64()).to_numpy()
+        except pa.ArrowInvalid as error:
+            msg = (
+                f"Column `{name}` holds whole numbers beyond 2^53, which identifiers are and "
+                f"features are not. Train without it."
+            )
+            raise SchemaError(msg) from error
+        matrix[:, k] = np.where(np.isfinite(values), values, np.nan)
+    return matrix
+
+
 def _to_integers(values: FloatArray, kind: str) -> pa.Array:
     limits = np.iinfo(kind)
     rounded = np.rint(values)
@@ -136,12 +193,13 @@ def _combine(values: pa.ChunkedArray) -> pa.Array:
     return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
 
-def _to_list(column: pa.ChunkedArray) -> pa.Array:
+def _to_list(column: pa.ChunkedArray, is_kept: pa.Array) -> pa.Array:
+    """Return lists, empty where they are null or not kept."""
     values = _combine(column)
-    if values.null_count == 0:
+    if values.null_count == 0 and is_kept.false_count == 0:
         return values
     # The span of a null list may hold values.
-    return pc.if_else(values.is_valid(), values, pa.scalar([], values.type))
+    return pc.if_else(pc.and_(values.is_valid(), is_kept), values, pa.scalar([], values.type))
 
 
 def _to_offsets(lists: pa.Array) -> NDArray[np.int64]:
@@ -154,5 +212,7 @@ def _to_codes(names: pa.Array, bands: tuple[str, ...]) -> NDArray[np.int8]:
         known = np.append(_to_codes(names.dictionary, bands), np.int8(-1))
         places = pc.fill_null(names.indices, len(known) - 1)
         return np.asarray(known[places.to_numpy(zero_copy_only=False)], dtype=np.int8)
+    if pa.types.is_integer(names.type):
+        names = names.cast(pa.string())
     codes = pc.index_in(names, value_set=pa.array(bands, names.type))
     return np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), dtype=np.int8)

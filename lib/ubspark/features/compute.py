@@ -90,7 +90,10 @@ def compute_set(part: FeatureSet, inputs: FeatureInputs) -> list[FloatArray]:
     values = found.reshape(n, n_places, len(part.features))
     counts = _count_epochs(inputs.curves.counts, part)
     for k, feature in enumerate(part.features):
-        values[counts < feature.min_epochs, k] = np.nan
+        # Infinite is undefined too, and what is so in the column's type.
+        largest = np.finfo(np.float32 if feature.type == "float32" else np.float64).max
+        is_defined = (counts >= feature.min_epochs) & (np.abs(values[:, :, k]) <= largest)
+        values[~is_defined, k] = np.nan
         inputs.computed[feature.name] = values[:, :, k]
     return [
         np.ascontiguousarray(values[:, p, k]) for p in range(n_places) for k in range(expected[1])

@@ -3,15 +3,18 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ubspark.errors import InputMissingError, SchemaError
+from ubspark.errors import InputMissingError, ParameterError, SchemaError
+from ubspark.features.arrow import to_matrix
 from ubspark.features.calibration import Calibration
+from ubspark.features.meaning import find_differences
 from ubspark.features.segments import FloatArray
 from ubspark.features.training import Training, decide, score_classes
 
@@ -52,6 +55,9 @@ class ModelCard:
         The feature table, with its version, such as ``uri@v3``.
     run
         Id of the run that trained it.
+    meaning
+        What the feature table says of its numbers, by the keys of `ubspark.features.meaning`;
+        empty where it does not.
     """
 
     columns: tuple[str, ...]
@@ -60,6 +66,7 @@ class ModelCard:
     classes: tuple[str, ...]
     training_table: str
     run: str
+    meaning: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def probability_columns(self) -> list[str]:
@@ -92,8 +99,13 @@ class ClassifierModel:
         return cls(card, training.estimator, training.calibration, training.priors)
 
     def validate_table(
-        self, units: Mapping[str, str | None], registry: str | None, *, table: str
-    ) -> None:
+        self,
+        units: Mapping[str, str | None],
+        registry: str | None,
+        meaning: Mapping[str, str] | None = None,
+        *,
+        table: str,
+    ) -> list[str]:
         """Refuse a table that the model was not made for.
 
         Parameters
@@ -102,11 +114,19 @@ class ClassifierModel:
             Unit of each column of the table.
         registry
             Version of the registry that the table was made with.
+        meaning
+            What the table says of its numbers; None where it does not.
+
+        Returns
+        -------
+        list of str
+            Sentences on what is not the same, or not known to be, and fits all the same.
 
         Raises
         ------
         SchemaError
-            Saying which columns are missing or have another unit, or which version differs.
+            Saying which columns are missing or have another unit, which version differs, or what
+            the numbers are instead.
         """
         missing = [name for name in self.card.columns if name not in units]
         if missing:
@@ -127,16 +147,31 @@ class ClassifierModel:
                 f"Compute the table again, or train on it."
             )
             raise SchemaError(msg)
+        differing = find_differences(meaning or {}, self.card.meaning, is_decisive=True)
+        if differing:
+            msg = (
+                f"Table `{table}` does not fit the model: {', '.join(differing)}. Compute the "
+                f"table again, or train on it."
+            )
+            raise SchemaError(msg)
+        if not (meaning and self.card.meaning):
+            which = f"Table `{table}`" if self.card.meaning else "The model"
+            return [f"{which} does not say whether its values are magnitudes: it is too old."]
+        others = find_differences(meaning, self.card.meaning, is_decisive=False)
+        return [f"Unlike in the training table, {text}." for text in others]
 
     def score(self, rows: pa.Table) -> FloatArray:
-        """Return the probabilities of the classes, shape (n, k); null features are undefined."""
+        """Return the probabilities of the classes, shape (n, k).
+
+        Features that are null or infinite are undefined.
+        """
         parts = [
             self.calibration.apply(self._score(part)) for part in _split(rows, _ROWS_PER_BATCH)
         ]
         return np.concatenate([np.zeros((0, len(self.card.classes))), *parts])
 
     def _score(self, rows: pa.Table) -> FloatArray:
-        matrix = _to_matrix(rows, self.card.columns)
+        matrix = to_matrix(rows, self.card.columns)
         return score_classes(self.estimator, matrix, len(self.card.classes))
 
     def classify(self, rows: pa.Table) -> tuple[FloatArray, list[str]]:
@@ -173,7 +208,7 @@ def save_model(model: ClassifierModel, folder: Path, *, facts: Mapping[str, Any]
         **asdict(model.card),
         "estimator": {
             "sha256": _compute_digest(folder / _ESTIMATOR),
-            "type": type(model.estimator).__name__,
+            "type": _name_type(model.estimator),
         },
         "calibration": {
             "inverse_temperature": model.calibration.inverse_temperature,
@@ -188,21 +223,30 @@ def save_model(model: ClassifierModel, folder: Path, *, facts: Mapping[str, Any]
     return _compute_digest(folder / _CARD)
 
 
-def load_model(folder: Path) -> ClassifierModel:
+def load_model(folder: Path, *, sha256: str | None = None) -> ClassifierModel:
     """Read a model from its folder.
 
-    The estimator is a pickle, which can run code: open models only from places you trust.
+    The estimator is a pickle, which can run code: open models only from places you trust. It is
+    opened last, when all else is known to be right.
+
+    Parameters
+    ----------
+    sha256
+        Digest that the model must have; None for any.
 
     Raises
     ------
     InputMissingError
         If there is none.
+    ParameterError
+        If it has another digest.
     SchemaError
-        If it is damaged, its estimator is not the one that it was saved with, or it was made with
-        another scikit-learn.
+        If it is damaged, its estimator is not the one that it was saved with, it was made with
+        another scikit-learn, or the estimator's own code is not here.
     """
     content, digest = _read_card(folder)
-    joblib, sklearn = _import_sklearn()
+    _validate_digest(folder, digest, sha256)
+    _, sklearn = _import_sklearn()
     made_with = content["made_with"]["scikit-learn"]
     if made_with.split(".")[:2] != sklearn.__version__.split(".")[:2]:
         msg = (
@@ -210,29 +254,32 @@ def load_model(folder: Path) -> ClassifierModel:
             f"{sklearn.__version__}, which may read it wrongly. Train it again."
         )
         raise SchemaError(msg)
-    _validate_estimator(content, folder)
     stated = content["calibration"]
     return ClassifierModel(
         _to_card(content),
-        joblib.load(folder / _ESTIMATOR),
+        _open_estimator(content, folder),
         Calibration(stated["inverse_temperature"], np.array(stated["offsets"])),
         np.array(content["priors"]),
         digest,
     )
 
 
-def load_card(folder: Path) -> tuple[ModelCard, str]:
+def load_card(folder: Path, *, sha256: str | None = None) -> tuple[ModelCard, str]:
     """Read what a model says of itself, and its digest; no pickle is opened.
 
     Raises
     ------
     InputMissingError
         If there is no model.
+    ParameterError
+        If it does not have the digest ``sha256``, where one is given.
     SchemaError
         If it is damaged.
     """
     content, digest = _read_card(folder)
-    _validate_estimator(content, folder)
+    _validate_digest(folder, digest, sha256)
+    path = folder / _ESTIMATOR
+    _validate_estimator(content, folder, _compute_digest(path) if path.is_file() else None)
     return _to_card(content), digest
 
 
@@ -253,13 +300,37 @@ def _read_card(folder: Path) -> tuple[dict[str, Any], str]:
     return content, hashlib.sha256(text).hexdigest()
 
 
-def _validate_estimator(content: Mapping[str, Any], folder: Path) -> None:
-    """Refuse a model whose estimator is lost or is another one."""
-    path = folder / _ESTIMATOR
-    if not path.is_file() or _compute_digest(path) != content["estimator"]["sha256"]:
-        what = "is not the one that the model was saved with" if path.is_file() else "is lost"
+def _validate_digest(folder: Path, digest: str, wanted: str | None) -> None:
+    if wanted not in (None, digest):
+        msg = f"The model in `{folder}` is another one now: {digest}, not {wanted}."
+        raise ParameterError(msg)
+
+
+def _validate_estimator(content: Mapping[str, Any], folder: Path, digest: str | None) -> None:
+    """Refuse a model whose estimator is lost (no digest) or is another one."""
+    if digest != content["estimator"]["sha256"]:
+        what = "is lost" if digest is None else "is not the one that the model was saved with"
         msg = f"The file `{_ESTIMATOR}` in `{folder}` {what}."
         raise SchemaError(msg)
+
+
+def _open_estimator(content: Mapping[str, Any], folder: Path) -> Any:
+    """Open the pickle, from the very bytes whose digest is right."""
+    joblib, _ = _import_sklearn()
+    path = folder / _ESTIMATOR
+    found = path.read_bytes() if path.is_file() else None
+    digest = None if found is None else hashlib.sha256(found).hexdigest()
+    _validate_estimator(content, folder, digest)
+    try:
+        return joblib.load(BytesIO(found or b""))
+    except (ImportError, AttributeError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        what = f"the module `{error.name}`" if isinstance(error, ImportError) else "code"
+        msg = (
+            f"The estimator of the model in `{folder}` needs {what} that is not here as it was at "
+            f"its training: {reason}. Install it, or put its folder on `PYTHONPATH`."
+        )
+        raise SchemaError(msg) from error
 
 
 def _to_card(content: Mapping[str, Any]) -> ModelCard:
@@ -270,7 +341,15 @@ def _to_card(content: Mapping[str, Any]) -> ModelCard:
         classes=tuple(content["classes"]),
         training_table=content["training_table"],
         run=content["run"],
+        # Models that are older do not say it.
+        meaning=dict(content.get("meaning", {})),
     )
+
+
+def _name_type(estimator: Any) -> str:
+    """Return the class of an estimator, those of the steps of a pipeline."""
+    steps = [step for _, step in getattr(estimator, "steps", [])] or [estimator]
+    return ", ".join(type(step).__name__ for step in steps)
 
 
 def _import_sklearn() -> tuple[Any, Any]:
@@ -279,13 +358,6 @@ def _import_sklearn() -> tuple[Any, Any]:
     import sklearn  # type: ignore[import-untyped]  # has no stubs
 
     return joblib, sklearn
-
-
-def _to_matrix(rows: pa.Table, columns: Sequence[str]) -> FloatArray:
-    matrix = np.empty((rows.num_rows, len(columns)))
-    for k, name in enumerate(columns):
-        matrix[:, k] = rows[name].cast(pa.float64()).to_numpy()
-    return matrix
 
 
 def _split(rows: pa.Table, n: int) -> Iterator[pa.Table]:

@@ -9,7 +9,11 @@ from ubspark.features.compiled import compiled
 from ubspark.timeseries import LightCurves
 
 __all__ = [
+    "LARGEST_TIME_DAYS",
+    "LARGEST_VALUE",
+    "NO_EPOCH",
     "STATUS_BITS",
+    "UNEVEN",
     "BandCurves",
     "FloatArray",
     "IntArray",
@@ -22,11 +26,21 @@ IntArray = NDArray[np.int64]
 #: What `BandCurves.status` says, by bit.
 STATUS_BITS = {
     1: "no usable epoch in any band",
-    2: "epochs left out: time or value not finite, or a band that was not asked for",
-    4: "epochs without a usable error (not finite, or not positive): left out of what needs one",
+    2: "epochs left out: time or value not finite or too large, or a band that was not asked for",
+    4: "epochs without a usable error (not positive, or out of range): left out of what needs one",
     8: "two epochs of one band at the same time: left out of slopes and intervals between them",
     16: "times did not rise: sorted first",
+    32: "lists of times, values, errors or bands of different lengths: no epoch counts",
 }
+NO_EPOCH = 1
+#: Set where lists are read, not by `split_bands`.
+UNEVEN = 32
+
+#: Times and values up to here count, of either sign; errors from the inverse of the latter. Damaged
+#: numbers lie outside, and the fourth powers of all others are finite.
+LARGEST_TIME_DAYS = 1e12
+LARGEST_VALUE = 1e30
+_LEAST_ERROR = 1.0 / LARGEST_VALUE
 
 # Up to here an insertion sort beats the general one.
 _SHORT = 96
@@ -44,10 +58,10 @@ class BandCurves:
     offsets
         Shape (n * b + 1,).
     t
-        Times, days, finite, never falling within a segment. Equal times are in order of ``y``,
-        then ``dy``, so that the order in which epochs came does not matter.
+        Times, days, up to `LARGEST_TIME_DAYS`, never falling within a segment. Equal times are in
+        order of ``y``, then ``dy``, so that the order in which epochs came does not matter.
     y
-        Values, finite.
+        Values, up to `LARGEST_VALUE`.
     dy
         Standard errors, positive; NaN where there is no usable one.
     y_sorted
@@ -83,8 +97,9 @@ def split_bands(curves: LightCurves, bands: tuple[str, ...] | None = None) -> Ba
     Parameters
     ----------
     curves
-        Light curves. An epoch whose time or value is not finite is left out; an error that is
-        not finite and positive counts as unknown.
+        Light curves. An epoch whose time or value is not finite, or is beyond
+        `LARGEST_TIME_DAYS` or `LARGEST_VALUE`, is left out; an error that is not positive, or
+        out of the same range, counts as unknown.
     bands
         Bands to keep, in this order; None for all of ``curves``. A band that ``curves`` does
         not have is empty.
@@ -118,6 +133,12 @@ def split_bands(curves: LightCurves, bands: tuple[str, ...] | None = None) -> Ba
     )
     end = offsets[-1]
     return BandCurves(offsets, t[:end], y[:end], dy[:end], y_sorted[:end], tuple(kept), status)
+
+
+@compiled("boolean(float64, float64)")
+def _is_usable(t: float, y: float) -> bool:
+    """Whether time and value of an epoch count; NaN does not."""
+    return abs(t) <= LARGEST_TIME_DAYS and abs(y) <= LARGEST_VALUE
 
 
 @compiled("void(float64[::1])")
@@ -182,7 +203,7 @@ def _split(
         ends[:] = 0
         for j in range(starts[i], starts[i + 1]):
             place = to_place[band[j]] if 0 <= band[j] < len(to_place) else -1
-            if place >= 0 and np.isfinite(t[j]) and np.isfinite(y[j]):
+            if place >= 0 and _is_usable(t[j], y[j]):
                 ends[place] += 1
         for place in range(n_bands):
             offsets[first + place + 1] = offsets[first + place] + ends[place]
@@ -190,7 +211,7 @@ def _split(
             must_sort[place] = False
         for j in range(starts[i], starts[i + 1]):
             place = to_place[band[j]] if 0 <= band[j] < len(to_place) else -1
-            if not (place >= 0 and np.isfinite(t[j]) and np.isfinite(y[j])):
+            if not (place >= 0 and _is_usable(t[j], y[j])):
                 bits |= 2
                 continue
             k = ends[place]
@@ -200,7 +221,7 @@ def _split(
                     bits |= 16
             ends[place], last[place] = k + 1, t[j]
             t_out[k], y_out[k], y_sorted[k], dy_out[k] = t[j], y[j], y[j], dy[j]
-            if not (dy[j] > 0.0 and np.isfinite(dy[j])):
+            if not _LEAST_ERROR <= dy[j] <= LARGEST_VALUE:
                 dy_out[k] = np.nan
                 bits |= 4
         for place in range(n_bands):

@@ -17,15 +17,17 @@ from ubspark.columns import HEALPIX_29, Column
 from ubspark.crossmatch.plan import CatalogSource, plan_cells
 from ubspark.features.arrow import (
     CurveColumns,
-    look_up,
+    CurveScale,
+    find_uneven,
     split_by_epochs,
     to_arrays,
     to_light_curves,
 )
 from ubspark.features.compute import compute_features
+from ubspark.features.joining import KeyedRows, key_rows
 from ubspark.features.quality import FeatureQuality
 from ubspark.features.registry import Registry
-from ubspark.features.segments import FloatArray
+from ubspark.features.segments import UNEVEN, FloatArray
 from ubspark.sky.cover import intersect_ranges
 
 __all__ = [
@@ -71,7 +73,7 @@ class JoinedTable:
     """A table whose rows are joined to the objects by id.
 
     Its rows must have the ``_healpix_29`` of their object, as tables made from the light curves
-    or from the catalog of the objects have.
+    or from the catalog of the objects have, and be one for each (`ubspark.features.joining`).
 
     Attributes
     ----------
@@ -79,6 +81,8 @@ class JoinedTable:
         Column of the object's id.
     values
         Input column of the kernels to column of this table.
+    factors
+        What the values are multiplied by, by input column; 1 where it is not there.
     payload
         Columns of this table carried along, to their names in the output.
     """
@@ -86,6 +90,7 @@ class JoinedTable:
     source: CatalogSource
     id: str
     values: Mapping[str, str] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
     payload: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -126,6 +131,8 @@ class FeatureTask:
         Columns of the light curves carried along; the first is the id.
     quantity
         Stands for ``{y}`` in names.
+    scale
+        What the numbers of the lists are multiplied by; None for nothing.
     kept
         Rows that need not be computed.
     edges
@@ -141,6 +148,7 @@ class FeatureTask:
     bands: tuple[str, ...]
     quantity: str
     is_magnitude: bool
+    scale: CurveScale | None = None
     kept: KeptRows | None = None
     edges: Mapping[str, FloatArray] = field(default_factory=dict)
 
@@ -167,7 +175,7 @@ class FeatureTask:
 
     def compute_cell(self, ranges: NDArray[np.int64]) -> Iterator[pa.Table]:
         """Yield the feature rows of the objects in some ranges of the index."""
-        others = {name: self._read(other, ranges) for name, other in self.joined.items()}
+        others = {name: self._read(name, ranges) for name in self.joined}
         wanted = [*self.carried, *self.columns.names]
         band = [] if self.columns.band is None else [self.columns.band]
         coded = [name for name in band if name not in self.carried]
@@ -189,37 +197,41 @@ class FeatureTask:
     def _declared(self) -> list[Column]:
         return list(self.registry.to_columns(self.bands, quantity=self.quantity))
 
-    def _read(self, other: JoinedTable, ranges: NDArray[np.int64]) -> pa.Table:
+    def _read(self, name: str, ranges: NDArray[np.int64]) -> KeyedRows:
+        other = self.joined[name]
         names = dict.fromkeys([other.id, *other.values.values(), *other.payload])
-        return other.source.read(ranges, list(names))
+        return key_rows(other.source.read(ranges, list(names)), other.id, name=name)
 
-    def _compute(self, rows: pa.Table, others: Mapping[str, pa.Table]) -> pa.Table:
-        ids = rows[self.carried[0]]
-        places = {name: look_up(ids, table[self.joined[name].id]) for name, table in others.items()}
+    def _compute(self, rows: pa.Table, others: Mapping[str, KeyedRows]) -> pa.Table:
+        ids, index = rows[self.carried[0]], rows[HEALPIX_29.name].to_numpy()
         values: dict[str, FloatArray] = {}
         payload: dict[str, pa.ChunkedArray] = {}
-        for name, table in others.items():
-            place = places[name]
+        for name, other in others.items():
+            place, table = other.find(ids, index), other.rows
             n = int(np.count_nonzero(place >= 0))
             self.summary.joined[name] = self.summary.joined.get(name, 0) + n
             for key, column in self.joined[name].values.items():
-                values[key] = _take_floats(table[column], place)
+                factor = self.joined[name].factors.get(key, 1.0)
+                values[key] = factor * _take_floats(table[column], place)
             for column, shown in self.joined[name].payload.items():
                 payload[shown] = _take(table[column], place)
         found = compute_features(
-            to_light_curves(rows, self.columns, self.bands),
+            to_light_curves(rows, self.columns, self.bands, self.scale),
             self.registry,
             bands=self.bands,
             columns=values,
             is_magnitude=self.is_magnitude,
             quantity=self.quantity,
         )
-        self.summary.add(found.values, found.status)
+        status = found.status | np.where(find_uneven(rows, self.columns), UNEVEN, 0)
+        self.summary.add(found.values, status.astype(np.int16))
         features = to_arrays(found, [str(column.type) for column in self._declared])
         kept = {name: rows[name] for name in dict.fromkeys([HEALPIX_29.name, *self.carried])}
         names = [*kept, STATUS, *found.values, *payload]
-        status = pa.array(found.status, pa.int16())
-        return pa.table([*kept.values(), status, *features, *payload.values()], names=names)
+        return pa.table(
+            [*kept.values(), pa.array(status, pa.int16()), *features, *payload.values()],
+            names=names,
+        )
 
 
 def cut_cells(

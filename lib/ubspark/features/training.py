@@ -59,13 +59,20 @@ class Training:
 
 
 def make_estimator(seed: int = 0) -> Any:
-    """Return the default: gradient boosting of trees, which takes NaN as it comes."""
+    """Return the default: gradient boosting of trees, which takes NaN as it comes.
+
+    A column without a value in the rows it is fitted on counts for nothing: scikit-learn cannot
+    find bins for such a one, which folds of few objects easily have.
+    """
     # scikit-learn takes a second to import; other jobs need not wait for it.
     from sklearn.ensemble import (  # type: ignore[import-untyped]  # has no stubs
         HistGradientBoostingClassifier,
     )
+    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]  # has no stubs
 
-    return HistGradientBoostingClassifier(
+    from ubspark.features.empty_columns import EmptyColumns
+
+    trees = HistGradientBoostingClassifier(
         max_iter=100,
         learning_rate=0.1,
         max_leaf_nodes=15,
@@ -76,10 +83,20 @@ def make_estimator(seed: int = 0) -> Any:
         early_stopping=False,
         random_state=seed,
     )
+    return make_pipeline(EmptyColumns(), trees)
 
 
-def merge_rare(labels: ArrayLike, *, least: int) -> tuple[list[str], list[str]]:
+def merge_rare(
+    labels: ArrayLike, *, least: int, objects: ArrayLike | None = None
+) -> tuple[list[str], list[str]]:
     """Give classes with fewer objects than ``least`` the name `OTHER`.
+
+    Parameters
+    ----------
+    labels
+        Of each row.
+    objects
+        Which object each row is of; None where each is its own.
 
     Returns
     -------
@@ -87,7 +104,11 @@ def merge_rare(labels: ArrayLike, *, least: int) -> tuple[list[str], list[str]]:
         The new names, and the classes that were merged.
     """
     names = [str(label) for label in np.asarray(labels)]
-    classes, counts = np.unique(names, return_counts=True)
+    ids = np.arange(len(names)) if objects is None else np.asarray(objects)
+    _, members = np.unique(ids, return_inverse=True)
+    classes, codes = np.unique(names, return_inverse=True)
+    pairs = np.unique(np.stack([codes, members]), axis=1)
+    counts = np.bincount(pairs[0], minlength=len(classes))
     merged = {str(c) for c, n in zip(classes, counts, strict=True) if n < least}
     return [OTHER if name in merged else name for name in names], sorted(merged)
 

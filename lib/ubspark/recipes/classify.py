@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ubspark.catalogs.catalog import CatalogLayout
 from ubspark.catalogs.delta import TableVersion
@@ -19,10 +20,10 @@ from ubspark.catalogs.selection import select_rows
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.columns import HEALPIX_29, NO_POSITION
 from ubspark.crossmatch.plan import CatalogSource
-from ubspark.errors import ParameterError, SchemaError
-from ubspark.features.model import LABEL, ClassifierModel, load_model
-from ubspark.features.segments import IntArray
-from ubspark.features.spark import create_task_frame, cut_cells
+from ubspark.errors import SchemaError
+from ubspark.features.model import LABEL, ClassifierModel, load_card, load_model
+from ubspark.features.segments import NO_EPOCH, IntArray
+from ubspark.features.spark import STATUS, create_task_frame, cut_cells
 from ubspark.figures import Bars, Figure
 from ubspark.recipes.base import (
     Fact,
@@ -33,6 +34,7 @@ from ubspark.recipes.base import (
     Summary,
     Workspace,
 )
+from ubspark.recipes.feature_meaning import read_meaning
 from ubspark.recipes.pair_table import get_table
 from ubspark.recipes.train import REGISTRY_PROPERTY
 
@@ -68,7 +70,8 @@ class ScoreTask:
     carried: tuple[str, ...]
     folder: str
     sha256: str
-    summary: dict[str, int] = field(default_factory=dict)
+    #: Objects by the class they were given, None where they have none.
+    summary: dict[str | None, int] = field(default_factory=dict)
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         """Yield the scores of each cell."""
@@ -81,32 +84,33 @@ class ScoreTask:
 
     def _score(self, model: ClassifierModel, rows: pa.Table) -> pa.Table:
         probabilities, given = model.classify(rows)
-        for name, n in zip(*np.unique(given, return_counts=True), strict=True):
-            self.summary[str(name)] = self.summary.get(str(name), 0) + int(n)
+        is_unknown = _find_unknown(rows, model.card.columns)
+        labels = pa.array(given, pa.string(), mask=is_unknown)
+        for entry in labels.value_counts().to_pylist():
+            name = entry["values"]
+            self.summary[name] = self.summary.get(name, 0) + entry["counts"]
         kept = {name: rows[name] for name in dict.fromkeys([HEALPIX_29.name, *self.carried])}
-        scores = [pa.array(column.astype(np.float32)) for column in probabilities.T]
+        scores = [
+            pa.array(column.astype(np.float32), mask=is_unknown) for column in probabilities.T
+        ]
         names = [*kept, LABEL, *model.card.probability_columns]
-        return pa.table([*kept.values(), pa.array(given, pa.string()), *scores], names=names)
+        return pa.table([*kept.values(), labels, *scores], names=names)
 
 
 class Classify:
     """Score a feature table with a model."""
 
     name = "classify"
-    version = "2"
+    version = "3"
     inputs: Mapping[str, str] = {"features": "table"}
     outputs: Sequence[str] = ("scores",)
     params = ClassifyParams
 
     def resolve(self, inputs: Mapping[str, JobInput], params: ClassifyParams) -> ClassifyParams:
         """Open the model, and check that the table fits it."""
+        _validate_sealed(Path(params.model).expanduser(), params.model_sha256)
         model = _open(params.model, params.model_sha256)
-        _validate_sealed(Path(params.model).expanduser(), model.digest)
-        table = get_table(inputs["features"])
-        properties = table.properties if isinstance(table, TableVersion) else {}
-        units = {column.name: column.unit for column in table.schema.columns}
-        registry = properties.get(REGISTRY_PROPERTY)
-        model.validate_table(units, registry, table=inputs["features"].short_name)
+        _compare(inputs["features"], model)
         _find_carried(inputs["features"])
         _describe(inputs, model)
         return params.model_copy(
@@ -162,7 +166,7 @@ class Classify:
         )
 
         def summarise(written: Mapping[str, Any]) -> Summary:
-            return _summarise(model, written["scores"])
+            return _summarise(model, written["scores"], _compare(inputs["features"], model))
 
         return JobResult({"scores": scores}, summarise)
 
@@ -170,16 +174,38 @@ class Classify:
 CLASSIFY = Classify()
 
 
+def _find_unknown(rows: pa.Table, columns: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether each object has no usable epoch, or no value in any column of the model."""
+    is_unknown = np.ones(rows.num_rows, dtype=np.bool_)
+    for name in columns:
+        if not is_unknown.any():
+            break
+        is_unknown &= rows[name].is_null().to_numpy()
+    if STATUS in rows.column_names:
+        status = rows[STATUS].fill_null(0).to_numpy()
+        is_unknown |= (status & NO_EPOCH) != 0
+    return is_unknown
+
+
+def _compare(given: JobInput, model: ClassifierModel) -> list[str]:
+    """Refuse a table that does not fit the model; return what is not the same and fits."""
+    table = get_table(given)
+    properties = table.properties if isinstance(table, TableVersion) else {}
+    units = {column.name: column.unit for column in table.schema.columns}
+    registry, meaning = properties.get(REGISTRY_PROPERTY), read_meaning(table)
+    return model.validate_table(units, registry, meaning, table=given.short_name)
+
+
 def _open(folder: str, sha256: str | None) -> ClassifierModel:
-    model = load_model(Path(folder).expanduser())
-    if sha256 not in (None, model.digest):
-        msg = f"The model in `{folder}` is another one now: {model.digest}, not {sha256}."
-        raise ParameterError(msg)
-    return model
+    return load_model(Path(folder).expanduser(), sha256=sha256)
 
 
-def _validate_sealed(folder: Path, digest: str) -> None:
-    """Refuse a model that is not the one which its training sealed with a manifest."""
+def _validate_sealed(folder: Path, sha256: str | None) -> None:
+    """Refuse a model that is not the one which its training sealed with a manifest.
+
+    Nothing of it has been run by then: its pickle is opened afterwards.
+    """
+    _, digest = load_card(folder, sha256=sha256)
     if not is_export(folder):
         msg = (
             f"The model in `{folder}` has no `{MANIFEST_FILE}`, which its training wrote: nobody "
@@ -207,12 +233,13 @@ def _find_roles(given: JobInput) -> CatalogRoles:
 
 
 def _find_carried(given: JobInput) -> tuple[str, ...]:
-    """Return the columns of the features that the output keeps: id, position, what was asked."""
+    """Return the columns that the output keeps: id, position, what was asked, and the status."""
     roles, table = _find_roles(given), get_table(given)
     if roles.get("id") is None:
         msg = f"Table `{table.uri}` has no column of role `id`. Set `inputs.features.roles.id`."
         raise SchemaError(msg)
-    names = tuple(dict.fromkeys([*roles.columns.values(), *(given.columns or ())]))
+    status = [STATUS] if STATUS in table.schema else []
+    names = tuple(dict.fromkeys([*roles.columns.values(), *(given.columns or ()), *status]))
     table.schema.validate_columns(names, table=table.uri)
     return names
 
@@ -222,10 +249,10 @@ def _describe(inputs: Mapping[str, JobInput], model: ClassifierModel) -> TableSc
     columns = [TableColumn.from_vocabulary(HEALPIX_29)]
     columns += [schema[name] for name in _find_carried(inputs["features"])]
     text = "Class whose probability is raised most above its share in the training objects"
-    columns.append(TableColumn(LABEL, pa.string(), False, None, "src.class", text))
+    columns.append(TableColumn(LABEL, pa.string(), True, None, "src.class", text))
     for name, label in zip(model.card.probability_columns, model.card.classes, strict=True):
         about = f"Calibrated probability of the class {label}"
-        columns.append(TableColumn(name, pa.float32(), False, None, "stat.probability", about))
+        columns.append(TableColumn(name, pa.float32(), True, None, "stat.probability", about))
     lower = [column.name.lower() for column in columns]
     for name in lower:
         if lower.count(name) > 1:
@@ -255,11 +282,13 @@ def _cut(source: CatalogLayout, n_cells: int | None, parallelism: int) -> IntArr
     )
 
 
-def _summarise(model: ClassifierModel, written: WrittenRows) -> Summary:
+def _summarise(model: ClassifierModel, written: WrittenRows, notes: Sequence[str]) -> Summary:
     counts = dict.fromkeys(model.card.classes, 0)
+    n_unknown = 0
     for part in written.summaries:
-        for name, n in part.items():
-            counts[name] += n
+        n_unknown += part.get(None, 0)
+        for name in counts:
+            counts[name] += part.get(name, 0)
     figures: dict[str, Figure] = {
         "classes": Bars(
             "Objects by the class they were given",
@@ -273,4 +302,8 @@ def _summarise(model: ClassifierModel, written: WrittenRows) -> Summary:
         f"{model.card.training_table} with the feature registry {model.card.registry}."
     )
     metrics = {"objects": written.n_rows, **{f"objects_{k}": n for k, n in counts.items()}}
-    return Summary(metrics, figures, [origin])
+    metrics["unclassified_objects"] = n_unknown
+    if n_unknown:
+        about = "no usable epoch, or no value in any column of the model"
+        notes = [f"{n_unknown:,} objects were given no class: {about}.", *notes]
+    return Summary(metrics, figures, [origin, *notes])

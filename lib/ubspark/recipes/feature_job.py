@@ -13,12 +13,13 @@ from ubspark.catalogs.schema import TableColumn, TableSchema
 from ubspark.columns import HEALPIX_29, Column
 from ubspark.errors import ParameterError, SchemaError
 from ubspark.features import Registry, load_registry
-from ubspark.features.arrow import CurveColumns
+from ubspark.features.arrow import CurveColumns, CurveScale
 from ubspark.features.light_curve import with_light_curve
 from ubspark.features.segments import STATUS_BITS
 from ubspark.features.spark import STATUS
 from ubspark.recipes.base import JobInput, Params
 from ubspark.recipes.pair_table import get_table, validate_ids
+from ubspark.recipes.unit_factors import find_factor
 
 __all__ = ["CARRIED_PROPERTY", "PREVIOUS", "FeatureJob", "FeaturesParams", "validate_names"]
 
@@ -34,6 +35,15 @@ _VALUES = {
     "pmra": ("pmra",),
     "pmdec": ("pmdec",),
     "phot_mag": ("phot_g_mean_mag",),
+}
+#: Units in which the kernels take them.
+_UNITS = {
+    "period": "d",
+    "parallax": "mas",
+    "parallax_error": "mas",
+    "pmra": "mas/yr",
+    "pmdec": "mas/yr",
+    "phot_mag": "mag",
 }
 #: Values that are also roles of a column.
 _ROLES = frozenset({"parallax", "pmra", "pmdec"})
@@ -105,6 +115,49 @@ class FeatureJob:
         return CurveColumns(str(time), str(flux), str(error), band)
 
     @cached_property
+    def scale(self) -> CurveScale:
+        """What makes the lists days, and errors the unit of the values.
+
+        A column without a unit is taken to be in it.
+        """
+        schema, table = self.table.schema, self.table.uri
+        columns = (self.curves.time, self.curves.flux, self.curves.flux_error)
+        time, flux, error = (schema[name] for name in columns)
+        days = find_factor(time, "d", table=table)
+        # Colours are in mag, so magnitudes must be.
+        is_magnitude = self.find_is_magnitude()
+        value = find_factor(flux, "mag", table=table) if is_magnitude else 1.0
+        of_values = flux.unit or ("mag" if is_magnitude else error.unit) or ""
+        return CurveScale(days, value, value * find_factor(error, of_values, table=table))
+
+    @cached_property
+    def factors(self) -> dict[str, float]:
+        """For each value that is joined, what brings it to the unit of the kernels."""
+        return {
+            value: find_factor(self.others[name].schema[column], _UNITS[value], table=name)
+            for value, (name, column) in self.values.items()
+            if value in _UNITS
+        }
+
+    def list_conversions(self) -> list[str]:
+        """Return sentences on the columns whose values are converted."""
+        schema = self.table.schema
+        curves = [
+            (schema[self.curves.time], self.scale.time, "d"),
+            (schema[self.curves.flux], self.scale.flux, self.unit),
+            (schema[self.curves.flux_error], self.scale.flux_error, self.unit),
+        ]
+        joined = [
+            (self.others[name].schema[column], self.factors.get(value, 1.0), _UNITS.get(value))
+            for value, (name, column) in self.values.items()
+        ]
+        return [
+            f"Column `{column.name}` was converted from {column.unit} to {unit}."
+            for column, factor, unit in (*curves, *joined)
+            if factor != 1.0
+        ]
+
+    @cached_property
     def carried(self) -> tuple[str, ...]:
         """The columns of the light curves that the output keeps: id, position, what was asked."""
         if self.roles.get("id") is None:
@@ -174,8 +227,9 @@ class FeatureJob:
 
     @property
     def unit(self) -> str | None:
-        """The unit of the values."""
-        return self.table.schema[self.curves.flux].unit
+        """The unit of the values, as the kernels take them."""
+        unit = self.table.schema[self.curves.flux].unit
+        return unit if self.scale.flux == 1.0 else "mag"
 
     def find_is_magnitude(self) -> bool:
         """Return whether values are magnitudes, as the file or the unit says.
@@ -187,7 +241,7 @@ class FeatureJob:
         """
         if self.params.is_magnitude is not None:
             return self.params.is_magnitude
-        unit = self.unit
+        unit = self.table.schema[self.curves.flux].unit
         if unit is None:
             msg = (
                 f"Column `{self.curves.flux}` has no unit; say whether its values are magnitudes "
@@ -242,6 +296,13 @@ class FeatureJob:
                 f"Column `{column}` of role `{role}` must hold lists, one entry per epoch, got "
                 f"{kind}."
             )
+            raise SchemaError(msg)
+        held = kind.value_type
+        is_number = pa.types.is_integer(held) or pa.types.is_floating(held)
+        is_word = pa.types.is_string(held) or pa.types.is_integer(held)
+        if not (is_word if role == "band" else is_number):
+            what = "text or whole numbers" if role == "band" else "numbers"
+            msg = f"Column `{column}` of role `{role}` must hold lists of {what}, got {kind}."
             raise SchemaError(msg)
 
 

@@ -115,13 +115,14 @@ def _draw_drift(drift: Mapping[str, float]) -> Figure:
 
 def _note(job: FeatureJob, total: FeatureQuality, shares: Mapping[str, float]) -> list[str]:
     notes = [f"Feature registry {job.registry.version}: {len(job.declared)} feature columns."]
+    notes += job.list_conversions()
     for name, n in total.joined.items():
         n_computed = total.n_rows - total.n_kept
         notes.append(f"{n:,} of {n_computed:,} objects were found in `inputs.{name}`.")
         if n < min(n_computed, job.others[name].n_rows):
             notes.append(
                 f"`inputs.{name}` has {job.others[name].n_rows:,} rows: those of other objects, or "
-                f"with another `_healpix_29` than their light curve, were not joined."
+                f"elsewhere on the sky than the light curve of their id, were not joined."
             )
     for bit, meaning in STATUS_BITS.items():
         n = sum(count for value, count in total.status.items() if value & bit)

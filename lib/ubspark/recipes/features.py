@@ -10,6 +10,7 @@ from ubspark.catalogs.roles import CatalogRoles
 from ubspark.catalogs.selection import select_rows
 from ubspark.columns import HEALPIX_29, NO_POSITION
 from ubspark.errors import ParameterError
+from ubspark.features.arrow import CurveScale
 from ubspark.features.segments import IntArray
 from ubspark.features.spark import FeatureTask, JoinedTable, create_task_frame, cut_cells
 from ubspark.recipes.base import (
@@ -27,6 +28,7 @@ from ubspark.recipes.feature_job import (
     FeaturesParams,
     validate_names,
 )
+from ubspark.recipes.feature_meaning import to_properties
 from ubspark.recipes.feature_report import find_bins, summarise_features
 from ubspark.recipes.feature_reuse import find_reuse
 from ubspark.recipes.pair_table import get_table
@@ -43,7 +45,7 @@ class Features:
     """Compute the feature table of light curves."""
 
     name = "features"
-    version = "1"
+    version = "2"
     inputs: Mapping[str, str] = {
         "lightcurves": "table",
         "periods": "table?",
@@ -61,6 +63,8 @@ class Features:
         _validate_previous(inputs)
         for name in job.others:
             job.find_id(name)
+        # Units that cannot be converted are refused on the way.
+        job.list_conversions()
         resolved = params.model_copy(
             update={
                 "sets": tuple(part.name for part in job.registry),
@@ -99,6 +103,7 @@ class Features:
             Fact("feature columns", len(job.registry.to_columns(params.bands))),
             Fact("feature sets", ", ".join(part.name for part in job.registry)),
             Fact("registry", job.registry.version),
+            *(Fact("converted", text) for text in job.list_conversions()),
             Fact("tasks", len(_cut(source, n_cells, parallelism))),
         ]
 
@@ -121,6 +126,7 @@ class Features:
             bands=params.bands,
             quantity=job.quantity,
             is_magnitude=job.find_is_magnitude(),
+            scale=None if job.scale == CurveScale() else job.scale,
             kept=None if reuse is None else reuse.kept,
             edges=find_bins(job),
         )
@@ -129,7 +135,7 @@ class Features:
             **CatalogRoles(roles, job.roles.epoch).to_properties(),
             "ubspark.features.registry": job.registry.version,
             "ubspark.features.sets": ",".join(part.name for part in job.registry),
-            "ubspark.features.bands": ",".join(params.bands),
+            **to_properties(job),
             CARRIED_PROPERTY: ",".join(job.list_carried()),
         }
         features = OutputTable(
@@ -184,7 +190,8 @@ def _join(job: FeatureJob, name: str) -> JoinedTable:
     roles = job.others[name].roles.override(job.inputs[name].roles)
     values = {value: column for value, (other, column) in job.values.items() if other == name}
     source = _open_source(job.inputs[name], roles).refine()
-    return JoinedTable(source, job.find_id(name), values, job.find_payload(name))
+    factors = {value: job.factors[value] for value in values if value in job.factors}
+    return JoinedTable(source, job.find_id(name), values, factors, job.find_payload(name))
 
 
 def _cut(source: CatalogLayout, n_cells: int | None, parallelism: int) -> IntArray:

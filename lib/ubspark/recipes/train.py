@@ -1,15 +1,14 @@
 """The train job: a feature table and labels become a classifier, with figures of how good it is."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import AfterValidator, Field
 
 from ubspark.catalogs.catalog import Catalog
@@ -19,12 +18,11 @@ from ubspark.catalogs.export.staging import StagingFolder
 from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.schema import TableColumn
 from ubspark.errors import ParameterError, SchemaError
-from ubspark.features.arrow import look_up
 from ubspark.features.evaluation import Evaluation, compute_reliability
-from ubspark.features.model import ClassifierModel, ModelCard, name_probability, save_model
+from ubspark.features.model import ClassifierModel, ModelCard, save_model
 from ubspark.features.out_of_fold import write_out_of_fold
-from ubspark.features.segments import FloatArray, IntArray
-from ubspark.features.training import OTHER, Training, merge_rare, train
+from ubspark.features.segments import IntArray
+from ubspark.features.training import OTHER, Training, train
 from ubspark.figures import Bars, Curve, Curves, Figure, Matrix
 from ubspark.recipes.base import (
     Fact,
@@ -36,7 +34,9 @@ from ubspark.recipes.base import (
     Workspace,
 )
 from ubspark.recipes.feature_job import CARRIED_PROPERTY
+from ubspark.recipes.feature_meaning import read_meaning
 from ubspark.recipes.pair_table import get_table, validate_ids
+from ubspark.recipes.training_rows import TrainingRows, find_id, read_training_rows
 
 __all__ = ["REGISTRY_PROPERTY", "TRAIN", "Train", "TrainParams"]
 
@@ -63,7 +63,8 @@ class TrainParams(Params):
     columns: tuple[str, ...] | None = None
     #: Feature columns left out.
     exclude: tuple[str, ...] = ()
-    #: Classes with fewer objects are merged into ``other``.
+    #: Classes with fewer objects are merged into ``other``, which is left out where it has fewer
+    #: than there are folds.
     least: Annotated[int, Field(ge=2)] = 8
     folds: Annotated[int, Field(ge=2, le=50)] = 5
     #: How often each column is shuffled for its importance; 0 leaves it out.
@@ -79,23 +80,11 @@ class TrainParams(Params):
     alias: Annotated[str, AfterValidator(_validate_alias)] | None = "champion"
 
 
-@dataclass(frozen=True, eq=False)
-class _Labelled:
-    """The rows that have a label."""
-
-    ids: pa.Array
-    features: FloatArray
-    labels: list[str]
-    groups: list[str]
-    merged: list[str]
-    n_unlabelled: int
-
-
 class Train:
     """Train a classifier on a feature table."""
 
     name = "train"
-    version = "2"
+    version = "3"
     inputs: Mapping[str, str] = {"features": "table", "labels": "table"}
     outputs: Mapping[str, str] = {"model": "folder"}
     params = TrainParams
@@ -105,12 +94,12 @@ class Train:
         features, labels = (get_table(inputs[name]) for name in ("features", "labels"))
         labels.schema.validate_columns([params.label], table=labels.uri)
         for name in ("features", "labels"):
-            _find_id(inputs[name])
+            find_id(inputs[name])
             if inputs[name].region is not None:
                 msg = f"`inputs.{name}.region` is not for this job; choose rows by `where`."
                 raise ParameterError(msg)
         tables = {"features": features, "labels": labels}
-        ids = [table.schema[_find_id(inputs[name])] for name, table in tables.items()]
+        ids = [table.schema[find_id(inputs[name])] for name, table in tables.items()]
         validate_ids(*ids, tables=("inputs.features", "inputs.labels"))
         if not isinstance(features, TableVersion) or REGISTRY_PROPERTY not in features.properties:
             msg = f"Table `{features.uri}` was not made by the features job."
@@ -118,7 +107,7 @@ class Train:
         if params.estimator is not None:
             _load_estimator(params.estimator)
         _validate_label(labels.schema[params.label], labels.uri)
-        group = params.group or _find_id(inputs["features"])
+        group = params.group or find_id(inputs["features"])
         features.schema.validate_columns([group, *(params.columns or ())], table=features.uri)
         columns = _choose_columns(inputs["features"], params)
         unknown = [name for name in params.exclude if name not in features.schema]
@@ -152,11 +141,19 @@ class Train:
     ) -> JobResult:
         """Return the folder of the model; it is trained on the driver when it is written."""
         _ = workspace
-        found: list[tuple[_Labelled, Training]] = []
+        found: list[tuple[TrainingRows, Training]] = []
         digests: list[str] = []
 
         def write(staging: StagingFolder) -> WrittenFolder:
-            labelled = _read(inputs, params)
+            labelled = read_training_rows(
+                inputs["features"],
+                inputs["labels"],
+                label=params.label,
+                columns=params.columns or (),
+                group=str(params.group),
+                least=params.least,
+                n_folds=params.folds,
+            )
             training = _train(labelled, params)
             found.append((labelled, training))
 
@@ -176,16 +173,6 @@ class Train:
 
 
 TRAIN = Train()
-
-
-def _find_id(given: JobInput) -> str:
-    table = get_table(given)
-    column = table.roles.override(given.roles).get("id")
-    if column is None:
-        msg = f"Table `{table.uri}` has no column of role `id`. Set `inputs.{given.name}.roles.id`."
-        raise SchemaError(msg)
-    table.schema.validate_columns([column], table=table.uri)
-    return column
 
 
 def _validate_label(column: TableColumn, table: str) -> None:
@@ -253,88 +240,7 @@ def _load_estimator(name: str | None) -> Any:
     return estimator
 
 
-def _read(inputs: Mapping[str, JobInput], params: TrainParams) -> _Labelled:
-    """Read the labels, and the features of their objects; the rest stays where it is."""
-    labels = _scan(inputs["labels"], [params.label])
-    # A number that is not one is no label either.
-    label_id, feature_id = _find_id(inputs["labels"]), _find_id(inputs["features"])
-    is_none = pc.or_(labels[params.label].is_null(nan_is_null=True), labels[label_id].is_null())
-    known = labels.filter(pc.invert(is_none))
-    _validate_labels(known, label_id, params.label)
-    columns = list(params.columns or ())
-    asked = _widen(known[label_id].combine_chunks())
-    kind = get_table(inputs["features"]).schema[feature_id].type
-    own = pc.field(feature_id).cast(asked.type) if kind != asked.type else pc.field(feature_id)
-    rows = _scan(inputs["features"], [*columns, str(params.group)], condition=own.isin(asked))
-    if rows.num_rows == 0:
-        msg = "No object of `inputs.labels` is in `inputs.features`; are the ids of one catalog?"
-        raise SchemaError(msg)
-    place = look_up(_widen(rows[feature_id]), pa.chunked_array([asked]))
-    names = known[params.label].take(pa.array(place)).to_pylist()
-    merged_labels, merged = merge_rare(names, least=params.least)
-    if len(merged) > 1 and len(set(merged_labels)) == 1:
-        msg = (
-            f"All {len(merged):,} classes of `{params.label}` have fewer than `params.least` "
-            f"({params.least}) objects and would be one. Is it the column of the classes?"
-        )
-        raise ParameterError(msg)
-    _validate_names(merged_labels)
-    matrix = np.stack([rows[name].cast(pa.float64()).to_numpy() for name in columns], axis=1)
-    groups = [str(group) for group in rows[str(params.group)].to_pylist()]
-    ids = rows[feature_id].combine_chunks()
-    n_unlabelled = len(pc.unique(asked)) - len(pc.unique(ids))
-    return _Labelled(ids, matrix, merged_labels, groups, merged, n_unlabelled)
-
-
-def _widen(ids: Any) -> Any:
-    """Return ids as whole numbers of one type, whatever that of their table; text stays."""
-    return (
-        ids.cast(pa.int64()) if pa.types.is_integer(ids.type) and ids.type.bit_width < 64 else ids
-    )
-
-
-def _validate_labels(known: pa.Table, id_column: str, label: str) -> None:
-    """Refuse labels that are none, or that contradict each other."""
-    if known.num_rows == 0:
-        msg = f"No row of `inputs.labels` has a `{label}`; is `inputs.labels.where` right?"
-        raise SchemaError(msg)
-    counts = known.group_by(id_column).aggregate([(label, "count_distinct")])
-    several = counts.filter(pc.greater(counts[f"{label}_count_distinct"], 1))
-    if several.num_rows:
-        first = several.sort_by(id_column)[id_column][0].as_py()
-        msg = (
-            f"{several.num_rows:,} objects of `inputs.labels` have more than one `{label}`, such "
-            f"as {first!r}. Give each object one, or choose rows by `where`."
-        )
-        raise SchemaError(msg)
-
-
-def _validate_names(labels: list[str]) -> None:
-    """Refuse classes whose columns of probability would have one name."""
-    by_column: dict[str, str] = {}
-    for label in sorted(set(labels)):
-        column = name_probability(label).lower()
-        if column in by_column:
-            msg = (
-                f"The classes `{by_column[column]}` and `{label}` would both have the column "
-                f"`{column}` in the scores; rename one."
-            )
-            raise SchemaError(msg)
-        by_column[column] = label
-
-
-def _scan(given: JobInput, columns: list[str], condition: Any = None) -> pa.Table:
-    """Read some columns of a table, its id among them."""
-    wanted = dict.fromkeys([_find_id(given), *columns])
-    dataset = get_table(given).to_dataset()
-    asked = None if given.where is None else given.where.to_arrow()
-    both = condition if asked is None else asked if condition is None else asked & condition
-    rows = dataset.to_table(columns=list(wanted), filter=both)
-    # In an order of its own: files come as they come.
-    return rows.sort_by(_find_id(given))
-
-
-def _train(labelled: _Labelled, params: TrainParams) -> Training:
+def _train(labelled: TrainingRows, params: TrainParams) -> Training:
     """Train, and say of an estimator that is not ours what it did not take."""
     own = _load_estimator(params.estimator)
     try:
@@ -356,6 +262,11 @@ def _train(labelled: _Labelled, params: TrainParams) -> Training:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         named = reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
         cure = " Take one that knows what to do with undefined features." if "NaN" in reason else ""
+        is_empty = np.isnan(labelled.features).all(axis=0)
+        empty = [(params.columns or ())[i] for i in np.flatnonzero(is_empty)]
+        if empty:
+            shown = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
+            cure += f" Columns without any value, which not all take: {shown}."
         msg = f"The estimator `{params.estimator or 'by default'}` was not trained: {named}.{cure}"
         raise ParameterError(msg) from error
 
@@ -373,13 +284,14 @@ def _make_card(
         classes=training.classes,
         training_table=str(features),
         run=run_id,
+        meaning=read_meaning(features),
     )
 
 
 def _save(
     inputs: Mapping[str, JobInput],
     params: TrainParams,
-    labelled: _Labelled,
+    labelled: TrainingRows,
     training: Training,
     card: ModelCard,
     folder: Path,
@@ -403,11 +315,13 @@ def _to_facts(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _summarise(
-    params: TrainParams, labelled: _Labelled, training: Training, digests: list[str]
+    params: TrainParams, labelled: TrainingRows, training: Training, digests: list[str]
 ) -> Summary:
     found = training.evaluation
     metrics = {
-        "labelled_objects": len(labelled.labels),
+        "labelled_objects": labelled.n_objects,
+        "dropped_objects": labelled.n_dropped,
+        "rows_without_label": labelled.n_without_label,
         "classes": len(found.classes),
         "balanced_accuracy": found.balanced_accuracy.value,
         "balanced_accuracy_low": found.balanced_accuracy.low,
@@ -421,7 +335,7 @@ def _summarise(
     }
     judged = (
         f"Balanced accuracy {found.balanced_accuracy} (95 %) in {params.folds}-fold "
-        f"cross-validation of {len(labelled.labels):,} objects; always answering the largest of "
+        f"cross-validation of {labelled.n_objects:,} objects; always answering the largest of "
         f"{len(found.classes)} classes gives {1 / len(found.classes):.3f}."
     )
     notes = [judged, *(f"Model {digest[:12]}: its `model.json`, sha256." for digest in digests)]
@@ -430,8 +344,7 @@ def _summarise(
             f"Classes with fewer than {params.least} objects were merged into `{OTHER}`: "
             f"{', '.join(labelled.merged)}."
         )
-    if labelled.n_unlabelled:
-        notes.append(f"{labelled.n_unlabelled:,} labelled objects are not in the feature table.")
+    notes += _note_rows(params, labelled)
     if params.shuffles:
         names = [str((params.columns or ())[i]) for i in _rank(training)[:5]]
         notes.append(
@@ -440,6 +353,24 @@ def _summarise(
             else "No column counts alone: shuffling any one of them loses no balanced accuracy."
         )
     return Summary(metrics, _draw(params, training), notes)
+
+
+def _note_rows(params: TrainParams, labelled: TrainingRows) -> Iterator[str]:
+    """Say which rows were not trained on, or otherwise than they came."""
+    if labelled.n_dropped:
+        yield (
+            f"{labelled.n_dropped:,} objects of `{OTHER}` were left out: fewer than the "
+            f"{params.folds} folds, in groups by `{params.group}`."
+        )
+    if labelled.n_without_label:
+        n = labelled.n_without_label
+        yield f"{n:,} rows of the labels have none: `{params.label}` is null, blank or NaN."
+    if labelled.n_without_features:
+        n = labelled.n_without_features
+        yield f"{n:,} labelled objects are not in the feature table."
+    if labelled.n_without_group:
+        n = labelled.n_without_group
+        yield f"{n:,} objects without a `{params.group}` are each a group of their own."
 
 
 def _rank(training: Training) -> IntArray:

@@ -123,9 +123,11 @@ _PERIOD = (
 
 def _repeat_period(inputs: FeatureInputs) -> FloatArray:
     """Return the usable period of each segment, else NaN."""
-    period = inputs.columns["period"]
-    usable = np.where(np.isfinite(period) & (period > 0.0), period, np.nan)
-    return np.repeat(usable, len(inputs.curves.bands))
+    return np.repeat(_find_usable(inputs.columns["period"]), len(inputs.curves.bands))
+
+
+def _find_usable(period: FloatArray) -> FloatArray:
+    return np.where(np.isfinite(period) & (period > 0.0), period, np.nan)
 
 
 def _compute_harmonics(inputs: FeatureInputs) -> FloatArray:
@@ -145,10 +147,7 @@ def _compute_folded(inputs: FeatureInputs) -> FloatArray:
 
 
 def _compute_period(inputs: FeatureInputs) -> FloatArray:
-    period = inputs.columns["period"]
-    out = np.full((len(period), 1), np.nan)
-    np.log10(period, out=out[:, 0], where=period > 0.0)
-    return out
+    return np.log10(_find_usable(inputs.columns["period"]))[:, None]
 
 
 @compiled("boolean(float64[:, ::1], float64[::1])")

@@ -14,6 +14,8 @@ __all__ = ["AUTOREGRESSION", "STRUCTURE_FUNCTION"]
 _FIRST_LAG = 2.0**-14
 _MIN_PAIRS = 5
 _MIN_BINS = 3
+#: From the shortest lag to the longest that times of `LARGEST_TIME_DAYS` allow are 55.
+_MAX_OCTAVES = 64
 _DAYS_PER_YEAR = 365.25
 
 _POWER_LAW = (
@@ -45,6 +47,8 @@ _STRUCTURE = (
 _LONGEST = 10.0
 _SHORTEST = 0.05
 _STEP = 4.0
+#: Scales from the longest to the shortest are 25 at most.
+_MAX_SCALES = 32
 _TOLERANCE = 1e-4
 _MAX_ITERATIONS = 30
 _GOLDEN = 0.3819660112501051
@@ -149,7 +153,9 @@ def _fill_structure(
         lag = 2.0 ** math.floor(math.log2(closest)) if span > _FIRST_LAG else np.inf
         if closest <= _FIRST_LAG:
             _sum_pairs(sums, ends, lag)
-        while lag <= span:
+        for _ in range(_MAX_OCTAVES):
+            if lag > span:
+                break
             lag *= 2.0
             pairs, power, lags = _sum_pairs(sums, ends, lag)
             if pairs >= _MIN_PAIRS and power > 0.0:
@@ -194,7 +200,7 @@ def _scan(intervals: FloatArray, z: FloatArray, longest: float) -> float:
     """
     u = np.exp(-intervals / longest)
     best, best_scale, scale = np.inf, longest, longest
-    while True:
+    for _ in range(_MAX_SCALES):
         total, product = 0.0, 1.0
         for j in range(len(u)):
             u2 = u[j] * u[j]
@@ -211,8 +217,9 @@ def _scan(intervals: FloatArray, z: FloatArray, longest: float) -> float:
         if total < best:
             best, best_scale = total, scale
         if scale <= _SHORTEST:
-            return best_scale
+            break
         scale /= _STEP
+    return best_scale
 
 
 @compiled("float64(float64[::1], float64[::1], float64, float64, float64)")
