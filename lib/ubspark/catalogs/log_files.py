@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from ubspark.errors import SourceError
 
-__all__ = ["LogEntry", "find_named_files", "list_version_files", "read_log"]
+__all__ = ["LOG_FOLDER", "LogEntry", "find_named_files", "list_version_files", "read_log"]
 
 LOG_FOLDER = "_delta_log"
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from ubspark.catalogs.delta import is_delta_table, open_table, read_history
 from ubspark.catalogs.export.manifest import MANIFEST_FILE, is_export, read_manifest
+from ubspark.catalogs.log_files import LOG_FOLDER
+from ubspark.catalogs.walking import find_below
 from ubspark.errors import InputMissingError, UbsparkError
 from ubspark.lineage.entities import Entity, Made, is_whole, list_used
 
@@ -155,7 +157,8 @@ class Ledger:
     def _read_here(self, uri: str) -> tuple[Made, ...]:
         try:
             return self.read_table(uri) if is_delta_table(uri) else ()
-        except UbsparkError:
+        # A store that does not answer shows no table, whatever it says.
+        except Exception:
             return ()
 
     def _find_folder(self, entity: Entity) -> Made | None:
@@ -169,15 +172,12 @@ class Ledger:
         return next((m for m in known if entity.files and _is_in(entity, m)), None)
 
     def _find_tables(self) -> Iterator[str]:
-        for root in self._roots:
-            for log in root.rglob("_delta_log") if root.is_dir() else ():
-                if is_delta_table(str(log.parent)):
-                    yield str(log.parent)
+        for log in find_below(self._roots, LOG_FOLDER):
+            if is_delta_table(str(log.parent)):
+                yield str(log.parent)
 
     def _find_folders(self) -> Iterator[Path]:
-        for root in self._roots:
-            for path in root.rglob(MANIFEST_FILE) if root.is_dir() else ():
-                yield path.parent
+        yield from (path.parent for path in find_below(self._roots, MANIFEST_FILE))
 
 
 def _is_in(part: Entity, folder: Made) -> bool:
