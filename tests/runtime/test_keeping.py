@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.table import Table
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.delta import open_table, read_history
@@ -455,6 +457,43 @@ def test_archives_bring_back_files_and_commits(
     copy.write_bytes(copy.read_bytes() + b" ")
     with pytest.raises(ArchiveDamagedError, match="is not what was archived"):
         restore_version(tmp_path / "v0")
+
+
+def test_gap_in_a_log_is_named_and_comes_back_from_an_archive(
+    home: Home, spark: SparkSession, versions: Versions, tmp_path: Path
+) -> None:
+    """Behind a checkpoint the table is read without the file, but for its history."""
+    stars = match_elsewhere(home, spark, versions, home.warehouse / "pairs", {})
+    versions("stars", 3)
+    ledger = open_ledger(home)
+    whole = audit(ledger).n_outputs
+    assert whole == 6
+    archive_version(find_entity("stars@v4", home, ledger), tmp_path / "safe")
+    DeltaTable(str(stars)).create_checkpoint()
+    lost = stars / "_delta_log" / "00000000000000000001.json"
+    lost.unlink()
+    assert open_table(str(stars)).n_rows == 9
+    damage = rf"Table `{stars}` is damaged: its log lacks `{lost.name}`"
+    with pytest.raises(SourceError, match=damage):
+        read_history(str(stars))
+    ledger = open_ledger(home)
+    found = audit(ledger)
+    assert list(found.damaged) == [str(stars)]
+    ((place, reason),) = found.open_ends.items()
+    assert place == f"{home.warehouse / 'pairs'}@v0"
+    assert re.match(damage, reason)
+    original = find_original("pairs@v0", home, ledger)
+    with pytest.raises(InputMissingError, match=damage):
+        prepare_replay(original, home, ledger, sandbox=create_sandbox(home))
+    (run,) = {r.name for r in home.runs.iterdir() if "stars2" in (r / "spec.json").read_text()}
+    for what in ("stars@v0", "stars@v4", run):
+        with pytest.raises(InputMissingError, match=damage):
+            find_original(what, home, ledger)
+    assert list_removals(plan_cleanup(home, versions=True)) == set()
+    assert restore_version(tmp_path / "safe").n_files == 0
+    assert [commit.version for commit in read_history(str(stars))] == [4, 3, 2, 1, 0]
+    found = audit(open_ledger(home))
+    assert (found.n_outputs, found.closed_percent, found.damaged) == (whole, 100.0, {})
 
 
 def test_archive_that_could_not_be_written_is_made_again(

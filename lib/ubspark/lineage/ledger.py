@@ -9,7 +9,7 @@ from ubspark.catalogs.delta import is_delta_table, open_table, read_history
 from ubspark.catalogs.export.manifest import MANIFEST_FILE, is_export, read_manifest
 from ubspark.catalogs.log_files import LOG_FOLDER
 from ubspark.catalogs.walking import find_below
-from ubspark.errors import InputMissingError, UbsparkError
+from ubspark.errors import InputMissingError, SourceError, UbsparkError
 from ubspark.lineage.entities import Entity, Made, is_whole, list_used
 
 __all__ = ["Ledger"]
@@ -28,6 +28,8 @@ class Ledger:
     def __init__(self, roots: Iterable[Path]) -> None:
         self._roots = tuple(dict.fromkeys(root.absolute() for root in roots))
         self._tables: dict[str, tuple[Made, ...]] = {}
+        #: Id of a table whose log has a gap to what is wrong with it.
+        self._gaps: dict[str, str] = {}
         #: Place and reason of what could not be read.
         self.damaged: dict[str, str] = {}
 
@@ -53,9 +55,16 @@ class Ledger:
         ------
         InputMissingError
             If there is no table.
+        SourceError
+            If its log has a gap.
         """
         if uri not in self._tables:
             table_id = open_table(uri).table_id
+            try:
+                history = read_history(uri)
+            except SourceError as error:
+                self._gaps[table_id] = str(error)
+                raise
             self._tables[uri] = tuple(
                 Made(
                     Entity("delta", uri, table_id, commit.version),
@@ -64,7 +73,7 @@ class Ledger:
                     commit.changed_data,
                     self._check(commit.record, f"{uri}@v{commit.version}"),
                 )
-                for commit in sorted(read_history(uri), key=lambda commit: commit.version)
+                for commit in sorted(history, key=lambda commit: commit.version)
             )
         return self._tables[uri]
 
@@ -97,7 +106,7 @@ class Ledger:
                 if made.entity.key == entity.key:
                     return made
             msg = f"`{entity.place}` (table id {entity.identity}) is in no place known here."
-            raise InputMissingError(msg)
+            raise InputMissingError(self._gaps.get(entity.identity, msg))
         made_folder = self._find_folder(entity)
         if made_folder is None and entity.kind == "model":
             msg = (

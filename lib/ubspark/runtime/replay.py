@@ -22,7 +22,7 @@ from ubspark.runtime.content import compute_content, find_stated
 from ubspark.runtime.foreign import describe_footers
 from ubspark.runtime.freeze import prepare_job
 from ubspark.runtime.home import Home
-from ubspark.runtime.places import find_entity
+from ubspark.runtime.places import find_entity, list_written
 from ubspark.runtime.records import RunRecord, create_run_id
 from ubspark.runtime.recovery import create_tracker
 from ubspark.runtime.run_job import run_job
@@ -196,6 +196,9 @@ def create_sandbox(home: Home) -> Path:
 def _find_makers(what: str, home: Home, ledger: Ledger) -> list[Made]:
     """Return everything made by the run behind a table version or folder."""
     if "/" not in what and (home.runs / what).is_dir():
+        for place in list_written(home.runs / what):
+            if str(place) in ledger.damaged:
+                raise InputMissingError(ledger.damaged[str(place)])
         msg = f"Run {what} committed nothing that is still there, so there is nothing to compare."
         raise InputMissingError(msg)
     made: Made | None = ledger.find(find_entity(what, home, ledger))
