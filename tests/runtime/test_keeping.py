@@ -304,7 +304,9 @@ def test_table_behind_a_link_is_seen_and_its_inputs_stay(
     pairs = home.warehouse / "linked" / "pairs"
     assert list(find_tables(home.warehouse)) == [pairs, stars]
     graph = LineageGraph(find_entity("stars@v0", home, open_ledger(home)))
-    assert f"{pairs}@v0" in {e.place for e in trace_down(open_ledger(home), graph).entities.values()}
+    assert f"{pairs}@v0" in {
+        e.place for e in trace_down(open_ledger(home), graph).entities.values()
+    }
     assert audit(open_ledger(home)).n_outputs == 3
     found = plan_cleanup(home, versions=True)
     assert list_removals(found) == set()

@@ -137,7 +137,9 @@ def commit_files(spark: SparkSession, commit: TableCommit) -> int:
     if commit.is_once and int(transaction.txnVersion(commit.app_id)) >= 0:
         # What is added again on purpose has an id of its own; a commit of this id from here to the
         # end conflicts, since the transaction has asked for it.
-        msg = f"The rows of this run are in table `{commit.uri}` already; they were not added again."
+        msg = (
+            f"The rows of this run are in table `{commit.uri}` already; they were not added again."
+        )
         raise TransientError(msg)
     # Anything that commits between here and the end conflicts, except under append.
     if commit.mode != "append":

@@ -4,6 +4,7 @@ delta-rs counts versions down from the newest; where a file of the log is missin
 checkpoint, it tells of all older commits under the wrong version.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -35,6 +36,24 @@ class Commit:
     operation: str
     #: What ubspark wrote into the commit; None for a commit of somebody else.
     record: Mapping[str, Any] | None
+    #: SHA-256 of all that the commit says of itself.
+    sha256: str = ""
+
+    @property
+    def content(self) -> str:
+        """What tells the version from that of a copy of the table which went another way.
+
+        The digest of its rows, where the commit states it of all of them; else the commit's own.
+        """
+        try:
+            record = dict(self.record or {})
+            if record["spec"]["outputs"][record["output"]]["mode"] != "append":
+                return str(record["digest"])
+            facts = json.dumps([record["run"], record["output"], record["digest"]])
+            return f"commit:{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
+        # A commit of somebody else, or one whose record is damaged.
+        except (KeyError, TypeError, AttributeError):
+            return f"commit:{self.sha256[:32]}"
 
     @property
     def changed_data(self) -> bool:
@@ -83,7 +102,9 @@ def _read_commit(filesystem: fs.FileSystem, entry: fs.FileInfo, version: int) ->
         # A commit need not say when it was made, nor how.
         moment = info.get("timestamp", info.get("inCommitTimestamp", entry.mtime_ns // 1_000_000))
         operation, record = str(info.get("operation")), _read_record(info.get("userMetadata"))
-        return Commit(version, int(moment), operation, record)
+        text = json.dumps(info, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return Commit(version, int(moment), operation, record, digest)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         msg = f"The log entry `{entry.path}` cannot be read."
         raise SourceError(msg) from error

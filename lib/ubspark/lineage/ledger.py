@@ -67,7 +67,7 @@ class Ledger:
                 raise
             self._tables[uri] = tuple(
                 Made(
-                    Entity("delta", uri, table_id, commit.version),
+                    Entity("delta", uri, table_id, commit.version, content=commit.content),
                     commit.timestamp_ms,
                     commit.operation,
                     commit.changed_data,
@@ -99,14 +99,7 @@ class Ledger:
             If no table or folder known here is it.
         """
         if entity.kind == "delta":
-            for made in self._read_here(entity.uri):
-                if made.entity.key == entity.key:
-                    return made
-            for made in self.all:
-                if made.entity.key == entity.key:
-                    return made
-            msg = f"`{entity.place}` (table id {entity.identity}) is in no place known here."
-            raise InputMissingError(self._gaps.get(entity.identity, msg))
+            return self._find_version(entity)
         made_folder = self._find_folder(entity)
         if made_folder is None and entity.kind == "model":
             msg = (
@@ -121,6 +114,11 @@ class Ledger:
                 )
             raise InputMissingError(msg)
         return made_folder
+
+    def identify(self, entity: Entity) -> Entity:
+        """Return a table version with the content that its own log says, if it does."""
+        here = (made.entity for made in self._read_here(entity.uri))
+        return next((found for found in here if found.is_same(entity)), entity)
 
     def find_before(self, made: Made) -> Made | None:
         """Return the version before, None for the first."""
@@ -142,8 +140,15 @@ class Ledger:
             if made.run is None:
                 continue
             for role, used in list_used(made.spec, made.run).items():
-                if used.key == entity.key or any(_is_in(used, folder) for folder in folders):
+                if used.is_same(entity) or any(_is_in(used, folder) for folder in folders):
                     yield role, made
+
+    def find_strays(self, entity: Entity) -> Iterator[Made]:
+        """Yield what was made from other rows of the id and version of an entity, now gone."""
+        for made in self.all if entity.content else ():
+            for used in list_used(made.spec, made.run).values() if made.run else ():
+                if used.key == entity.key and not used.is_same(entity) and not self._has(used):
+                    yield made
 
     def find_next(self, entity: Entity) -> Made | None:
         """Return the version after, where it still holds the rows of this one."""
@@ -155,6 +160,32 @@ class Ledger:
     def find_runs(self, run: str) -> list[Made]:
         """Return everything that a run made below the roots."""
         return [made for made in self.all if made.run == run]
+
+    def _find_version(self, entity: Entity) -> Made:
+        other: Entity | None = None
+        for made in self._iterate_versions(entity):
+            if made.entity.is_same(entity):
+                return made
+            other = other or made.entity
+        msg = f"`{entity.place}` (table id {entity.identity}) is in no place known here."
+        if other is not None:
+            msg = (
+                f"`{other.place}` is not what was read as `{entity.place}`: a copy of the table, "
+                f"with its id, went another way. Its commit says {other.content}, and the reader "
+                f"found {entity.content}."
+            )
+        raise InputMissingError(self._gaps.get(entity.identity, msg))
+
+    def _iterate_versions(self, entity: Entity) -> Iterator[Made]:
+        """Yield what has the id and version of an entity; its own place comes before a scan."""
+        yield from (m for m in self._read_here(entity.uri) if m.entity.key == entity.key)
+        yield from (m for m in self.all if m.entity.key == entity.key)
+
+    def _has(self, entity: Entity) -> bool:
+        try:
+            return bool(self.find(entity))
+        except InputMissingError:
+            return False
 
     def _check(self, record: Mapping[str, Any] | None, place: str) -> Mapping[str, Any] | None:
         """Return a record if it is whole; one that is not tells no more than none."""

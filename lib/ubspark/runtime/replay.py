@@ -165,7 +165,7 @@ def replay(
     tolerances
         Column to tolerance, which win over those of the job.
     """
-    record = run_job(config, home=home, spark=spark, force=True).record
+    record = run_job(config, home=home, spark=spark, force=True, like=original.spec).record
     outputs = compare_outputs(original.outputs, record.outputs, tolerances or {})
     paths = []
     for name, found in outputs.items():

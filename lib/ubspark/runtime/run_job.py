@@ -76,6 +76,7 @@ def run_job(
     home: Home | None = None,
     spark: SparkSession | None = None,
     force: bool = False,
+    like: Mapping[str, Any] | None = None,
 ) -> RunOutcome:
     """Run a job and record it.
 
@@ -89,6 +90,8 @@ def run_job(
         A session to use; by default the active one, or a new one.
     force
         Compute even where the outputs already hold this very result.
+    like
+        Of a replay: the frozen spec of the original, which may say less of its inputs.
 
     Raises
     ------
@@ -99,6 +102,8 @@ def run_job(
     home.validate_writable()
     with make_scratch(home, find_master(config.resources)) as scratch, ExitStack() as stack:
         job = prepare_job(config, home, scratch=scratch)
+        if like is not None:
+            job = replace(job, spec=job.spec.count_like(like))
         close_lost_runs(home)
         if job.spec.is_append:
             named = config.run.submission
