@@ -48,7 +48,7 @@ from ubspark.runtime.recovery import (
 from ubspark.runtime.scratch import make_scratch, make_staging
 from ubspark.runtime.session import build_session, count_slots, find_master, validate_start
 from ubspark.runtime.submissions import hold_submission
-from ubspark.runtime.telling import describe_run, log_start, timed
+from ubspark.runtime.telling import describe_run, describe_surroundings, log_start, timed
 from ubspark.runtime.usage import measured
 
 __all__ = ["RunOutcome", "plan_job", "run_job"]
@@ -158,6 +158,7 @@ def _execute(
     """Compute, commit, and write the report; False if an equal run committed all of it first."""
     started = time.monotonic()
     _log.info("Spark %s on %s.", spark.version, spark.sparkContext.master)
+    describe_surroundings(record, spark)
     asked = job.config.resources
     outputs = job.spec.outputs.items()
     updates = frozenset(name for name, output in outputs if output["mode"] == "update")
