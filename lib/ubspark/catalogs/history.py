@@ -16,7 +16,8 @@ from pyarrow import fs
 
 from ubspark.catalogs.layout import open_filesystem
 from ubspark.catalogs.log_files import LOG_FOLDER
-from ubspark.errors import SourceError
+from ubspark.catalogs.object_store import validate_bucket
+from ubspark.errors import SourceError, TransientError
 
 __all__ = ["Commit", "read_history"]
 
@@ -67,8 +68,11 @@ def read_history(uri: str) -> list[Commit]:
     Raises
     ------
     SourceError
-        If the log lacks a file between others, or one cannot be read.
+        If the log lacks a file between others, or one is damaged.
+    TransientError
+        If a file, or the store, cannot be read now.
     """
+    validate_bucket(uri)
     filesystem, root = open_filesystem(uri)
     folder = fs.FileSelector(f"{root.rstrip('/')}/{LOG_FOLDER}", allow_not_found=True)
     entries = {entry.base_name: entry for entry in filesystem.get_file_info(folder)}
@@ -105,8 +109,12 @@ def _read_commit(filesystem: fs.FileSystem, entry: fs.FileInfo, version: int) ->
         text = json.dumps(info, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
         return Commit(version, int(moment), operation, record, digest)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        msg = f"The log entry `{entry.path}` cannot be read."
+    except OSError as error:
+        first = str(error).strip().partition("\n")[0].rstrip(".")
+        msg = f"The log entry `{entry.path}` cannot be read: {first}."
+        raise TransientError(msg) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        msg = f"The log entry `{entry.path}` is damaged."
         raise SourceError(msg) from error
 
 
