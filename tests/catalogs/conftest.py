@@ -29,6 +29,7 @@ def put(spark: SparkSession) -> Put:
         constraints: tuple[Constraint, ...] = (),
         app_id: str = "ubspark:key:matches",
         metadata: Mapping[str, Any] | None = None,
+        is_once: bool = False,
     ) -> int:
         found = schema or describe(files[0].schema)
         prepare_folder(str(folder))
@@ -44,6 +45,7 @@ def put(spark: SparkSession) -> Put:
             files=tuple(written),
             app_id=app_id,
             metadata=metadata or {"ubspark": 1, "key": "key", "output": "matches"},
+            is_once=is_once,
         )
         return commit_files(spark, commit)
 

@@ -195,6 +195,16 @@ def test_same_transaction_twice_at_once_is_a_conflict(put: Put, tmp_path: Path, 
     assert read(tmp_path) == [1, 3]
 
 
+def test_transaction_that_is_to_land_once_is_refused_afterwards(put: Put, tmp_path: Path) -> None:
+    put(tmp_path, make(1), schema=SCHEMA, app_id="other")
+    once: dict[str, Any] = {"schema": SCHEMA, "mode": "append", "base": 0, "is_once": True}
+    assert put(tmp_path, make(2), **once) == 1
+    with pytest.raises(TransientError, match=r"already; they were not added again\.$"):
+        put(tmp_path, make(2), **once)
+    assert put(tmp_path, make(3), app_id="third", **once) == 2
+    assert read(tmp_path) == [1, 2, 3]
+
+
 def test_transaction_id_is_recorded_and_rises(put: Put, tmp_path: Path) -> None:
     for version, app_id in enumerate(["a", "a", "b", "a"]):
         put(tmp_path, make(1), schema=SCHEMA, mode="append", base=version - 1, app_id=app_id)

@@ -197,6 +197,13 @@ def test_tolerance_that_is_none_is_said_before_the_run(
     assert f"got '{word}'." in answer.said
 
 
+def test_tolerance_of_no_column_is_said_before_the_run(place: Path, refuse: Call) -> None:
+    answer = refuse("replay", "stars", "--tolerance", "nope=1")
+    assert answer.code == USAGE
+    assert "names the column `nope`, which the run did not make. It made: " in answer.said
+    assert "ra, dec" in answer.said
+
+
 def test_home_that_cannot_be_written_is_temporary(
     place: Path, refuse: Call, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,29 @@ def test_replay_says_exact_or_why_not(call: Call, home: Home, stars: Path) -> No
     assert call("replay", "stars@v0", "--set", "params.x=1").code == 2
 
 
+def test_stored_rows_that_were_altered_end_with_code_6(call: Call, home: Home, stars: Path) -> None:
+    """Of the same size, so that nothing but reading them tells."""
+    (file,) = (home.warehouse / "stars").glob("*.parquet")
+    content = bytearray(file.read_bytes())
+    content[24:40] = bytes(byte ^ 0xFF for byte in content[24:40])
+    file.write_bytes(content)
+    assert call("replay", "stars@v0").out == "EXACT\n"
+    found = call("replay", "stars@v0", "--verify")
+    assert (found.code, found.out) == (6, "EXACT, but what is stored was altered\n")
+    assert "`outputs.table` of the original: " in found.said
+    assert f"{home.warehouse / 'stars'}@v0" in found.said
+    (kept,) = (home.path / "replays").iterdir()
+    assert any(kept.rglob("*.parquet"))
+    shown = call("show", "stars")
+    assert shown.code == 4
+    assert "cannot be read: it is cut or damaged (" in shown.said
+    assert "UBSPARK_TRACEBACK" not in shown.said
+    assert shown.said.count("\n") == 1
+    file.unlink()
+    assert f"has lost its file `{file.name}`" in call("show", "stars").said
+    _ = stars
+
+
 def test_other_result_ends_with_code_6(
     call: Call, home: Home, stars: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from ubspark.errors import ParameterError
 from ubspark.lineage.comparison import Tolerance, compare_tables
 
 NEAR = {"x": Tolerance(absolute=1e-6), "ys": Tolerance(relative=1e-6)}
@@ -130,3 +131,26 @@ def test_angles_that_pass_zero_are_near() -> None:
     assert found.columns[0].n_rows == 2
     far = second.set_column(1, "angle", pa.array([180.0, 359.9999999, 10.0]))
     assert compare_tables(first, far, {"angle": turned}).verdict == "DIFFERENT"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["a", "b"], r"^Column `x` is of type string, which takes no tolerance\.$"),
+        ([{"y": 1.0}, {"y": 2.0}], r"^Column `x` is of type struct<y: double>, which takes no"),
+        ([[["a"]], [["b"]]], r"^Column `x` is of type list<.*>, which takes no"),
+        ([True, False], r"^Column `x` is of type bool, which takes no"),
+        ([2**53 + 1, 5], r"^Column `x` holds integers above 2\^53, which cannot be compared"),
+        ([[2**53 + 1], [5]], r"^Column `x` holds integers above 2\^53, which cannot be compared"),
+    ],
+)
+def test_tolerance_of_what_has_none_is_one_sentence(values: list[object], message: str) -> None:
+    first, second = (pa.table({"id": [0, 1], "x": x}) for x in (values, values[::-1]))
+    with pytest.raises(ParameterError, match=message):
+        compare_tables(first, second, {"x": Tolerance(1.0)})
+
+
+def test_integers_may_have_a_tolerance() -> None:
+    first, second = (pa.table({"id": [0, 1], "n": n}) for n in ([5, 7], [6, 7]))
+    assert compare_tables(first, second, {"n": Tolerance(1.0)}).verdict == "EQUIVALENT"
+    assert compare_tables(first, second, {"n": Tolerance(0.5)}).verdict == "DIFFERENT"

@@ -96,6 +96,17 @@ def test_key_stays_what_it_was() -> None:
     assert replace(SPEC, submission="s1").key != SPEC.key
 
 
+def test_content_is_in_the_key_and_older_keys_count() -> None:
+    """Two copies of a table share id and version, and may have gone different ways."""
+    one, other = (with_input(replace(TABLE, content=digest)) for digest in ("a", "b"))
+    assert len({one.key, other.key, SPEC.key}) == 3
+    assert one.keys == {one.key, SPEC.key}
+    assert SPEC.keys == {SPEC.key}
+    assert one.to_json()["inputs"]["left"]["content"] == "a"
+    assert one.count_like(SPEC.to_json()).key == SPEC.key
+    assert one.count_like(one.to_json()).key == one.key
+
+
 def test_spec_is_json_and_says_all_that_made_it() -> None:
     content = SPEC.to_json()
     assert json.loads(json.dumps(content)) == content

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.table import Table
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from ubspark.catalogs.delta import open_table, read_history
@@ -23,6 +25,8 @@ from ubspark.errors import (
     SourceError,
     TransientError,
 )
+from ubspark.lineage.audit import audit
+from ubspark.lineage.graph import LineageGraph, trace_down
 from ubspark.runtime.archive import ArchiveDamagedError, archive_version, restore_version
 from ubspark.runtime.cleanup import Cleanup, plan_cleanup, remove
 from ubspark.runtime.config import parse_job
@@ -32,6 +36,7 @@ from ubspark.runtime.places import find_entity, open_ledger
 from ubspark.runtime.records import RunRecord
 from ubspark.runtime.replay import create_sandbox, find_original, prepare_replay, replay
 from ubspark.runtime.run_job import run_job
+from ubspark.runtime.tables import find_tables
 
 pytestmark = pytest.mark.spark
 
@@ -248,6 +253,121 @@ def test_what_a_lost_model_was_trained_on_stays(home: Home, versions: Versions) 
     assert f"{moved}@v0" in {kept.place for kept in found.kept}
 
 
+def match_elsewhere(
+    home: Home, spark: SparkSession, versions: Versions, place: Path, output: dict[str, Any]
+) -> Path:
+    """Match the first of two versions of `stars` into a place outside the home."""
+    stars = versions("stars", 2)
+    read = {"table": {"path": str(stars), "version": 0}}
+    job = {
+        "job": "crossmatch",
+        "inputs": {"left": read, "right": read},
+        "params": {"radius": "1 arcsec", "association_only": True},
+        "outputs": {"matches": {"table": str(place), **output}},
+        "resources": {"cells": 1},
+    }
+    run_job(parse_job(job), home=home, spark=spark)
+    back_date(place)
+    return stars
+
+
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_inputs_of_what_is_away_stay(
+    home: Home, spark: SparkSession, versions: Versions, tmp_path: Path, is_pinned: bool
+) -> None:
+    """A disk that is not mounted holds versions that need what it would remove."""
+    place = tmp_path / "disk" / "pairs"
+    stars = match_elsewhere(home, spark, versions, place, {})
+    if is_pinned:
+        add_pin(home, find_entity(str(place), home, open_ledger(home)), "a paper")
+    assert list_removals(plan_cleanup(home, versions=True)) == set()
+    (tmp_path / "disk").rename(tmp_path / "away")
+    for is_mount_point in (False, True):
+        if is_mount_point:
+            (tmp_path / "disk").mkdir()
+        found = plan_cleanup(home, versions=True)
+        assert list_removals(found) == set()
+        reasons = {kept.place: kept.reason for kept in found.kept}
+        assert f"made `{place}` from it, which cannot be read now" in reasons[f"{stars}@v0"]
+
+
+def test_table_behind_a_link_is_seen_and_its_inputs_stay(
+    home: Home, spark: SparkSession, versions: Versions, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    stars = match_elsewhere(home, spark, versions, disk / "pairs", {})
+    # Only the link leads there: no run of this home says where it wrote.
+    shutil.rmtree(home.runs)
+    assert list_removals(plan_cleanup(home, versions=True)) == list_files(stars, 0)
+    (home.warehouse / "linked").symlink_to(disk)
+    (disk / "loop").symlink_to(home.warehouse)
+    pairs = home.warehouse / "linked" / "pairs"
+    assert list(find_tables(home.warehouse)) == [pairs, stars]
+    graph = LineageGraph(find_entity("stars@v0", home, open_ledger(home)))
+    assert f"{pairs}@v0" in {
+        e.place for e in trace_down(open_ledger(home), graph).entities.values()
+    }
+    assert audit(open_ledger(home)).n_outputs == 3
+    found = plan_cleanup(home, versions=True)
+    assert list_removals(found) == set()
+    reasons = {kept.place: kept.reason for kept in found.kept}
+    assert reasons[f"{stars}@v0"] == "pairs@v0, which stays, was made from it"
+    assert reasons[str(pairs)] == "its files lie outside the warehouse, behind a link"
+
+
+def test_what_failed_or_was_replayed_away_from_here_needs_nothing(
+    home: Home, spark: SparkSession, versions: Versions, tmp_path: Path
+) -> None:
+    place = tmp_path / "disk" / "pairs"
+    stars = match_elsewhere(home, spark, versions, place, {})
+    ledger = open_ledger(home)
+    original = find_original(str(place), home, ledger)
+    sandbox = create_sandbox(home)
+    config, _ = prepare_replay(original, home, ledger, sandbox=sandbox)
+    replay(original, config, [], home=home, spark=spark)
+    shutil.rmtree(sandbox)
+    shutil.rmtree(place)
+    record = RunRecord.load(home.runs / original.run_id)
+    record.phase, record.outputs = "ERROR", {}
+    record.save()
+    assert list_removals(plan_cleanup(home, versions=True)) == list_files(stars, 0)
+
+
+def test_inputs_of_an_object_store_stay(
+    home: Home, spark: SparkSession, versions: Versions, tmp_path: Path
+) -> None:
+    """Nothing scans it, so that the records alone say what its tables were made from."""
+    place = tmp_path / "pairs"
+    stars = match_elsewhere(home, spark, versions, place, {})
+    run = home.runs / find_original(str(place), home, open_ledger(home)).run_id
+    for name in ("spec.json", "record.json"):
+        text = (run / name).read_text()
+        (run / name).write_text(text.replace(f'"{place}"', '"s3a://bucket/pairs"'))
+    shutil.rmtree(place)
+    found = plan_cleanup(home, versions=True)
+    assert list_removals(found) == set()
+    assert any("`s3a://bucket/pairs`" in kept.reason for kept in found.kept), stars
+
+
+def test_pin_of_which_nobody_knows_anything_stops_the_removal_of_versions(
+    home: Home, spark: SparkSession, versions: Versions, tmp_path: Path
+) -> None:
+    place = tmp_path / "disk" / "pairs"
+    other = Home(tmp_path / "other")
+    other.validate_writable()
+    stars = match_elsewhere(other, spark, versions, place, {})
+    assert home.warehouse in stars.parents
+    entity = find_entity(str(place), home, open_ledger(home))
+    add_pin(home, entity, "a paper")
+    assert list_removals(plan_cleanup(home, versions=True)) == set(), "it is there, and asked"
+    (tmp_path / "disk").rename(tmp_path / "away")
+    with pytest.raises(InputMissingError, match=rf"`{place}@v0`, which is pinned, is in no place"):
+        plan_cleanup(home, versions=True)
+    assert plan_cleanup(home).removals == ()
+    remove_pin(home, entity)
+    assert list_removals(plan_cleanup(home, versions=True)) == list_files(stars, 0)
+
+
 @pytest.mark.parametrize("name", ["spec.json", "record.json"])
 def test_where_a_run_is_damaged_no_version_goes(home: Home, versions: Versions, name: str) -> None:
     """Nobody knows what it read or where it wrote."""
@@ -339,6 +459,43 @@ def test_archives_bring_back_files_and_commits(
     copy.write_bytes(copy.read_bytes() + b" ")
     with pytest.raises(ArchiveDamagedError, match="is not what was archived"):
         restore_version(tmp_path / "v0")
+
+
+def test_gap_in_a_log_is_named_and_comes_back_from_an_archive(
+    home: Home, spark: SparkSession, versions: Versions, tmp_path: Path
+) -> None:
+    """Behind a checkpoint the table is read without the file, but for its history."""
+    stars = match_elsewhere(home, spark, versions, home.warehouse / "pairs", {})
+    versions("stars", 3)
+    ledger = open_ledger(home)
+    whole = audit(ledger).n_outputs
+    assert whole == 6
+    archive_version(find_entity("stars@v4", home, ledger), tmp_path / "safe")
+    DeltaTable(str(stars)).create_checkpoint()
+    lost = stars / "_delta_log" / "00000000000000000001.json"
+    lost.unlink()
+    assert open_table(str(stars)).n_rows == 9
+    damage = rf"Table `{stars}` is damaged: its log lacks `{lost.name}`"
+    with pytest.raises(SourceError, match=damage):
+        read_history(str(stars))
+    ledger = open_ledger(home)
+    found = audit(ledger)
+    assert list(found.damaged) == [str(stars)]
+    ((place, reason),) = found.open_ends.items()
+    assert place == f"{home.warehouse / 'pairs'}@v0"
+    assert re.match(damage, reason)
+    original = find_original("pairs@v0", home, ledger)
+    with pytest.raises(InputMissingError, match=damage):
+        prepare_replay(original, home, ledger, sandbox=create_sandbox(home))
+    (run,) = {r.name for r in home.runs.iterdir() if "stars2" in (r / "spec.json").read_text()}
+    for what in ("stars@v0", "stars@v4", run):
+        with pytest.raises(InputMissingError, match=damage):
+            find_original(what, home, ledger)
+    assert list_removals(plan_cleanup(home, versions=True)) == set()
+    assert restore_version(tmp_path / "safe").n_files == 0
+    assert [commit.version for commit in read_history(str(stars))] == [4, 3, 2, 1, 0]
+    found = audit(open_ledger(home))
+    assert (found.n_outputs, found.closed_percent, found.damaged) == (whole, 100.0, {})
 
 
 def test_archive_that_could_not_be_written_is_made_again(

@@ -218,6 +218,25 @@ def test_same_command_goes_on_after_every_kill(
     check_kill(moment, whom, match_job, small_home, spark, tmp_path / "stop")
 
 
+def test_append_of_one_name_lands_once_where_two_work_at_it(
+    match_job: Callable[..., Job], small_home: Home, spark: SparkSession, tmp_path: Path
+) -> None:
+    """Neither knew of the other when it looked what was there."""
+    job = {**match_job("nights", mode="append"), "run": {"submission": "night42"}}
+    again(match_job("nights"), small_home, spark)
+    n_rows = count_rows(small_home, "nights")
+    with stopped_run("commit", job, small_home, tmp_path / "stop") as run:
+        first = again(job, small_home, spark)
+        run.go_on()
+        code, said = run.wait_for_end()
+    assert code == 0, said
+    assert f"Already made by run {first.record.run_id}" in said
+    assert list_versions(small_home, "nights") == [1, 0]
+    assert count_rows(small_home, "nights") == 2 * n_rows
+    files = open_table(str(small_home.warehouse / "nights")).n_files
+    assert len(list((small_home.warehouse / "nights").glob("part-*"))) == files
+
+
 def test_interrupt_leaves_an_aborted_record(
     match_job: Callable[..., Job], small_home: Home, spark: SparkSession, tmp_path: Path
 ) -> None:

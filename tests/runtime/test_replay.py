@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from ubspark.catalogs.delta import TableVersion
+from ubspark.catalogs.delta import TableVersion, open_table
 from ubspark.errors import InputMissingError
 from ubspark.lineage.ledger import Ledger
+from ubspark.runtime.bundle import write_bundle
 from ubspark.runtime.home import Home
 from ubspark.runtime.places import open_ledger
 from ubspark.runtime.replay import (
@@ -177,6 +178,57 @@ def test_original_that_cannot_be_read_any_more_is_told(
         file.write_bytes(content)
     assert done.verdict == "EXACT"
     assert any("of the original" in remark and "was altered" in remark for remark in done.remarks)
+
+
+def verify(home: Home, spark: SparkSession, what: str) -> Replay:
+    ledger = open_ledger(home)
+    original = find_original(what, home, ledger)
+    config, changes = prepare_replay(original, home, ledger, sandbox=create_sandbox(home))
+    return run_again(original, config, changes, home=home, spark=spark, verify=True)
+
+
+def test_what_is_stored_is_verified_on_request(chain_home: Home, spark: SparkSession) -> None:
+    folder = chain_home.path.parent / "outside" / "pairs"
+    for what in ("pairs@v0", "pairs@v1", str(folder)):
+        assert verify(chain_home, spark, what).altered == []
+    (exported,) = folder.rglob("*.parquet")
+    whole = exported.read_bytes()
+    try:
+        exported.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+        done = verify(chain_home, spark, str(folder))
+    finally:
+        exported.write_bytes(whole)
+    assert done.verdict == "EXACT"
+    (said,) = done.altered
+    assert f"`{folder}`: `{exported.relative_to(folder)}` was altered" in said
+    assert list(done.remarks) == [said]
+    # What was appended is compared without the rows before it.
+    earlier = Path(
+        open_table(str(chain_home.warehouse / "pairs"), version=0).read_layout().paths[0]
+    )
+    whole, size = earlier.read_bytes(), earlier.stat().st_size
+    rows = pq.read_table(earlier)
+    try:
+        k = rows.column_names.index("dist_arcsec")
+        moved = rows.set_column(k, rows.schema.field(k), pc.add(rows["dist_arcsec"], 1e-9))
+        pq.write_table(moved, earlier)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TableVersion, "find_altered_file", lambda _: None)
+            first, second = (verify(chain_home, spark, f"pairs@v{v}") for v in (0, 1))
+    finally:
+        earlier.write_bytes(whole)
+    assert (first.verdict, second.verdict, second.altered) == ("EXACT", "EXACT", [])
+    assert "pairs@v0` was altered; its rows do not have the digest" in first.altered[0]
+    assert earlier.stat().st_size == size
+
+
+def test_environment_that_is_not_known_is_said_as_it_is(chain_home: Home, tmp_path: Path) -> None:
+    original = find_original("pairs@v0", chain_home, open_ledger(chain_home))
+    run = tmp_path / original.run_id
+    for folder, what in ((tmp_path / "gone", "is not in this home"), (run, "has no whole `env")):
+        run.mkdir(exist_ok=True)
+        with pytest.raises(InputMissingError, match=f"folder `{folder}` {what}"):
+            write_bundle(original.run_id, original.outputs, folder, tmp_path / "bundle")
 
 
 def test_version_whose_files_are_gone_is_refused(chain_home: Home) -> None:

@@ -45,6 +45,25 @@ def list_data(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("*.parquet")}
 
 
+def test_surroundings_are_kept_before_the_commit(
+    small_home: Home,
+    spark: SparkSession,
+    match_job: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run that is killed after its commit is a whole one, which is bundled and replayed."""
+    commit, known = runner.commit_output, []
+
+    def commit_later(*arguments: Any, run_id: str, **options: Any) -> Any:
+        known.append({path.name for path in (small_home.runs / run_id).iterdir()})
+        return commit(*arguments, run_id=run_id, **options)
+
+    monkeypatch.setattr(runner, "commit_output", commit_later)
+    run_job(parse_job(match_job("surrounded")), home=small_home, spark=spark)
+    (names,) = known
+    assert {"spec.json", "environment.json", "requirements.lock"} <= names
+
+
 def test_equal_run_that_was_first_is_named(
     small_home: Home, spark: SparkSession, match_job: Callable[..., Job]
 ) -> None:

@@ -69,6 +69,8 @@ class TableCommit:
         What the commit says of itself.
     removed
         Of an update: the files, by path or URI, whose rows it replaces.
+    is_once
+        Whether to refuse it where the table has a transaction of ``app_id`` already.
     """
 
     uri: str
@@ -81,6 +83,7 @@ class TableCommit:
     app_id: str
     metadata: Mapping[str, Any]
     removed: tuple[str, ...] = ()
+    is_once: bool = False
 
 
 def prepare_folder(uri: str) -> None:
@@ -119,7 +122,8 @@ def commit_files(spark: SparkSession, commit: TableCommit) -> int:
     Raises
     ------
     TransientError
-        If another writer changed the table since ``base_version``; nothing is changed then.
+        If another writer changed the table since ``base_version``, or the very same rows were
+        added already; nothing is changed then.
     SchemaError
         If rows are added to a table that cannot hold them.
     """
@@ -130,6 +134,13 @@ def commit_files(spark: SparkSession, commit: TableCommit) -> int:
     found = int(transaction.snapshot().version())
     if found != commit.base_version and commit.mode != "append":
         raise TransientError(_describe_conflict(commit))
+    if commit.is_once and int(transaction.txnVersion(commit.app_id)) >= 0:
+        # What is added again on purpose has an id of its own; a commit of this id from here to the
+        # end conflicts, since the transaction has asked for it.
+        msg = (
+            f"The rows of this run are in table `{commit.uri}` already; they were not added again."
+        )
+        raise TransientError(msg)
     # Anything that commits between here and the end conflicts, except under append.
     if commit.mode != "append":
         transaction.readWholeTable()

@@ -1,6 +1,5 @@
 """Reading the log of a Delta table without a JVM: versions, schema, files, history."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +16,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from ubspark.catalogs.addresses import to_local_path
 from ubspark.catalogs.digests import ContentDigest, compute_digest
+from ubspark.catalogs.history import Commit, read_history
 from ubspark.catalogs.layout import FileLayout, open_filesystem
 from ubspark.catalogs.object_store import get_delta_options, validate_bucket
 from ubspark.catalogs.roles import CatalogRoles
@@ -37,25 +37,6 @@ __all__ = [
 
 #: Reader features under which the Parquet files of a table are its rows, as they stand.
 _PLAIN_READER_FEATURES = frozenset({"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"})
-_OPERATIONS_WITHOUT_DATA = frozenset(
-    {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD CONSTRAINT"}
-)
-
-
-@dataclass(frozen=True)
-class Commit:
-    """One entry of a table's history."""
-
-    version: int
-    timestamp_ms: int
-    operation: str
-    #: What ubspark wrote into the commit; None for a commit of somebody else.
-    record: Mapping[str, Any] | None
-
-    @property
-    def changed_data(self) -> bool:
-        """Whether the commit may have changed the rows of the table."""
-        return self.operation not in _OPERATIONS_WITHOUT_DATA
 
 
 @dataclass(frozen=True)
@@ -298,19 +279,6 @@ def _validate_files(table: TableVersion, shown: str) -> None:
         raise InputMissingError(msg)
 
 
-def read_history(uri: str) -> list[Commit]:
-    """Return the commits of a table, the newest first."""
-    return [
-        Commit(
-            version=int(entry["version"]),
-            timestamp_ms=int(entry["timestamp"]),
-            operation=str(entry.get("operation")),
-            record=_read_record(entry.get("userMetadata")),
-        )
-        for entry in open_log(uri).history()
-    ]
-
-
 def locate_file(root: str, path: str) -> str:
     """Return the place of a file of the log; those of a shallow clone lie with its source."""
     if path.startswith("file:") or "://" in path:
@@ -321,11 +289,3 @@ def locate_file(root: str, path: str) -> str:
 def _shorten(error: Exception) -> str:
     """Return the first line of an error of delta-rs, whose others are its own stack."""
     return str(error).strip().partition("\n")[0].rstrip(".")
-
-
-def _read_record(text: str | None) -> Mapping[str, Any] | None:
-    try:
-        record = json.loads(text or "")
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and "ubspark" in record else None

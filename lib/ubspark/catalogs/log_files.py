@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from ubspark.errors import SourceError
 
-__all__ = ["LogEntry", "find_named_files", "list_version_files", "read_log"]
+__all__ = ["LOG_FOLDER", "LogEntry", "find_named_files", "list_version_files", "read_log"]
 
 LOG_FOLDER = "_delta_log"
 
@@ -39,8 +39,12 @@ def read_log(folder: Path) -> Sequence[LogEntry]:
     """
     paths = sorted(p for p in (folder / LOG_FOLDER).glob("*.json") if p.stem.isdigit())
     versions = [int(path.stem) for path in paths]
-    if not versions or versions != list(range(len(versions))):
-        msg = f"The log of `{folder}` does not reach back to version 0, so its files are kept."
+    gap = next((i for i, version in enumerate(versions) if version != i), None)
+    if not versions or gap is not None:
+        msg = (
+            f"The log of `{folder}` lacks `{gap or 0:020}.json`, so that nobody knows what it "
+            f"named; its files are kept."
+        )
         raise SourceError(msg)
     return [_read_entry(version, path) for version, path in zip(versions, paths, strict=True)]
 

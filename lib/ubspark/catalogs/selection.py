@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +14,9 @@ from pyarrow import acero
 from ubspark.catalogs.catalog import Catalog, CatalogLayout
 from ubspark.catalogs.filters import Condition, columns_of
 from ubspark.catalogs.hats import HatsLayout
-from ubspark.catalogs.layout import FileLayout
+from ubspark.catalogs.layout import FileLayout, naming
 from ubspark.columns import HEALPIX_29
-from ubspark.errors import SchemaError
+from ubspark.errors import InputMissingError, SchemaError
 from ubspark.sky.cover import intersect_ranges, meets_ranges
 from ubspark.sky.shapes import Region
 
@@ -189,7 +190,27 @@ def read_rows(
     ------
     SchemaError
         If a region is asked for of a table without positions.
+    SourceError, InputMissingError
+        If a file of it is damaged, or gone.
     """
+    try:
+        with naming(table.uri):
+            return _read_rows(table, columns, region, condition, limit)
+    except FileNotFoundError as error:
+        msg = (
+            f"Table `{table.uri}` has lost its file `{Path(str(error)).name}`. `ubspark restore` "
+            f"brings it back from an archive."
+        )
+        raise InputMissingError(msg) from error
+
+
+def _read_rows(
+    table: Catalog,
+    columns: Sequence[str],
+    region: Region | None,
+    condition: Condition | None,
+    limit: int | None,
+) -> pa.Table:
     rows = table.to_dataset()
     needed = {*columns, *(() if condition is None else columns_of(condition))}
     # Files of another format may lack the index, which the layout then computes.

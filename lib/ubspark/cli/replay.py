@@ -22,10 +22,11 @@ from ubspark.runtime.replay import (
     prepare_replay,
 )
 from ubspark.runtime.replay import replay as run_again
+from ubspark.runtime.tolerances import validate_tolerances
 
 __all__ = ["bundle", "replay"]
 
-#: Exit code of a replay in which something else came out.
+#: Exit code of a replay in which something else came out, or something else is stored.
 _DIFFERENT = 6
 
 
@@ -49,7 +50,7 @@ def replay(
     ] = False,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Accepted for clearness: the result is always compared."),
+        typer.Option("--verify", help="Also compare what is stored with its digest."),
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the outputs of the replay.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -57,15 +58,16 @@ def replay(
     """Run the frozen spec of a run again on the same input versions, and compare.
 
     Ends in EXACT, EQUIVALENT (within the tolerance of each column) or DIFFERENT (exit code 6).
-    The outputs go to a folder of their own, which is removed unless they differ.
+    The outputs go to a folder of their own, which is removed unless they differ. With --verify,
+    a stored result that was altered since ends in exit code 6 too.
 
     Example: ubspark replay hip_x_gaia@v0
     """
-    _ = verify
     allowed = _read_tolerances(tolerance)
     home = Home.find()
     ledger = open_ledger(home)
     original = find_original(what, home, ledger)
+    validate_tolerances(allowed, original.outputs)
     sandbox = create_sandbox(home)
     config, changes = prepare_replay(
         original, home, ledger, sandbox=sandbox, resources=_read_resources(settings)
@@ -77,11 +79,11 @@ def replay(
         if json:
             print_json({"replay_of": original.run_id, "changes": changes})
         return
-    done = run_again(original, config, changes, home=home, tolerances=allowed)
-    if done.verdict == "EXACT" and not keep:
+    done = run_again(original, config, changes, home=home, tolerances=allowed, verify=verify)
+    if done.verdict == "EXACT" and not keep and not done.altered:
         shutil.rmtree(sandbox, ignore_errors=True)
     _print(done, json=json)
-    if done.verdict == "DIFFERENT":
+    if done.verdict == "DIFFERENT" or done.altered:
         raise typer.Exit(_DIFFERENT)
 
 
@@ -126,7 +128,8 @@ def _print(done: Replay, *, json: bool) -> None:
     for path in done.differences:
         tell(f"rows that differ: {path}")
     tell(f"run: {done.record.run_id}, replay of {done.original.run_id}")
-    sys.stdout.write(f"{done.verdict}\n")
+    altered = ", but what is stored was altered" if done.altered else ""
+    sys.stdout.write(f"{done.verdict}{altered}\n")
 
 
 def _read_resources(settings: list[str] | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ __all__ = ["build_commit_record", "find_made", "validate_commit"]
 
 _FORMAT = 1
 #: What of an input decides the result, wherever it lies.
-_IDENTITY = ("table_id", "version", "digest", "options")
+_IDENTITY = ("table_id", "version", "content", "digest", "options")
 
 
 def build_commit_record(
@@ -41,7 +41,7 @@ def find_made(uri: str, spec: FrozenSpec, output: str) -> Commit | None:
     mode = spec.outputs[output]["mode"]
     for commit in read_history(uri):
         record = commit.record or {}
-        if (record.get("key"), record.get("output")) == (spec.key, output):
+        if record.get("key") in spec.keys and record.get("output") == output:
             return commit
         if mode == "update" and _is_same_update(record, spec, output):
             return commit
@@ -58,17 +58,22 @@ def _is_same_update(record: Mapping[str, Any], spec: FrozenSpec, output: str) ->
     if record.get("output") != output or made.get("outputs", {})[output]["mode"] != "update":
         return False
     base = spec.outputs[output]["base"]
-    return _describe_update(made, base) == _describe_update(spec.to_json(), base)
+    was, now = (_describe_update(found, base) for found in (made, spec.to_json()))
+    for name, entry in was[-1].items():
+        # An older record does not say it.
+        if "content" not in entry:
+            now[-1].get(name, {}).pop("content", None)
+    return to_canonical_json(was) == to_canonical_json(now)
 
 
-def _describe_update(spec: Mapping[str, Any], base: str) -> str:
-    """Return what an update adds to a table, as text that can be compared."""
+def _describe_update(spec: Mapping[str, Any], base: str) -> list[Any]:
+    """Return what an update adds to a table; the inputs are last."""
     inputs = {
         name: {key: value for key, value in entry.items() if key in _IDENTITY}
         for name, entry in spec["inputs"].items()
         if name != base
     }
-    return to_canonical_json([spec["job"], spec["job_version"], spec["params"], inputs])
+    return [spec["job"], spec["job_version"], spec["params"], inputs]
 
 
 def _replaces_all(commit: Commit) -> bool:

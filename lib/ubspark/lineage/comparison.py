@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ubspark.catalogs.digests import compute_digest, compute_row_hashes
+from ubspark.errors import ParameterError
 
 __all__ = [
     "ColumnDifference",
@@ -17,6 +18,7 @@ __all__ = [
     "Tolerance",
     "Verdict",
     "compare_tables",
+    "is_comparable",
 ]
 
 Verdict = Literal["EXACT", "EQUIVALENT", "DIFFERENT"]
@@ -106,7 +108,16 @@ def compare_tables(
     tolerances
         Column to tolerance; a column that is not named must be the same bit for bit, but for
         -0.0 and the kind of NaN.
+
+    Raises
+    ------
+    ParameterError
+        If a column with a tolerance holds no numbers, or integers that floating point cannot hold.
     """
+    for column in original.schema:
+        if column.name in tolerances and not is_comparable(column.type):
+            msg = f"Column `{column.name}` is of type {column.type}, which takes no tolerance."
+            raise ParameterError(msg)
     counts = {"n_original": original.num_rows, "n_replay": replay.num_rows}
     other_columns = _compare_schemas(original, replay)
     if other_columns:
@@ -124,6 +135,13 @@ def compare_tables(
     verdict: Verdict = "EQUIVALENT" if all(c.is_within for c in columns) else "DIFFERENT"
     rows = np.flatnonzero(is_far)[:_MAX_ROWS]
     return Comparison(verdict, columns, _stack(first.take(rows), second.take(rows)), **counts)
+
+
+def is_comparable(dtype: pa.DataType) -> bool:
+    """Whether values of a type can have a tolerance: numbers, and lists of them."""
+    if _is_list(dtype):
+        dtype = dtype.value_type
+    return bool(pa.types.is_floating(dtype) or pa.types.is_integer(dtype))
 
 
 def _compare_schemas(original: pa.Table, replay: pa.Table) -> tuple[ColumnDifference, ...]:
@@ -213,7 +231,14 @@ def _compare_column(
         far = none.copy()
         far[rows[empty[0] != empty[1]]] = True
         return ColumnDifference(name, "null in one of the two only", int(far.sum())), far
-    a, b = _to_numbers(one), _to_numbers(other)
+    try:
+        a, b = _to_numbers(one), _to_numbers(other)
+    except pa.ArrowInvalid as error:
+        msg = (
+            f"Column `{name}` holds integers above 2^53, which cannot be compared with a "
+            f"tolerance. Leave it out."
+        )
+        raise ParameterError(msg) from error
     is_same = (a == b) | (np.isnan(a) & np.isnan(b))
     if is_same.all():
         return None, none

@@ -29,6 +29,8 @@ class Entity:
         Id of the run that read it, where that is known: what was made later is not it.
     made_by
         Id of the run that exported it, where its reader saw that one did.
+    content
+        What the commit of a table version says of its rows, where that is known.
     """
 
     kind: Kind
@@ -38,11 +40,17 @@ class Entity:
     files: tuple[str, ...] = field(default=(), compare=False)
     read_by: str = field(default="", compare=False)
     made_by: str = field(default="", compare=False)
+    content: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
         """What is the same wherever the data lie."""
         return self.identity if self.version is None else f"{self.identity}@v{self.version}"
+
+    def is_same(self, other: "Entity") -> bool:
+        """Whether two are one; of copies of a table with one id, those with one content."""
+        are_known = bool(self.content and other.content)
+        return self.key == other.key and (not are_known or self.content == other.content)
 
     @property
     def place(self) -> str:
@@ -107,7 +115,8 @@ def list_used(spec: Mapping[str, Any], run: str | None = None) -> dict[str, Enti
     for role, record in spec["inputs"].items():
         kind, uri = record["kind"], record["uri"]
         if kind == "delta":
-            used[role] = Entity(kind, uri, record["table_id"], int(record["version"]))
+            table_id, content = record["table_id"], str(record.get("content", ""))
+            used[role] = Entity(kind, uri, table_id, int(record["version"]), content=content)
         else:
             files = tuple(str(file[2]) for file in record.get("files", ()))
             maker = str(record.get("made_by", ""))

@@ -118,6 +118,11 @@ def trace_down(ledger: Ledger, graph: LineageGraph, *, depth: int | None = None)
             waiting.append((after.entity, distance))
         if depth is not None and distance >= depth:
             continue
+        for stray in ledger.find_strays(entity):
+            graph.unresolved[entity.key] = (
+                f"`{stray.entity.place}` was made from other rows under this id and version: those "
+                f"of a copy of the table that went another way, and is in no place known here."
+            )
         for role, made in ledger.find_uses(entity):
             run = _add_node(graph, made)
             graph.links[Link("used", run, entity.key, role)] = None
@@ -158,6 +163,12 @@ def _add_run(graph: LineageGraph, made: Made) -> list[Entity]:
     run = _add_node(graph, made)
     used = list_used(made.spec, made.run)
     for role, entity in used.items():
+        there = graph.entities.get(entity.key, entity)
+        if not there.is_same(entity):
+            graph.unresolved[entity.key] = (
+                f"`{there.place}` and `{entity.place}` are copies of one table that went different "
+                f"ways, and cannot be told apart here; ask for the lineage of each."
+            )
         _add(graph, entity)
         graph.links[Link("used", run, entity.key, role)] = None
     return list(used.values())

@@ -7,7 +7,9 @@ from typing import Any
 
 from ubspark.catalogs.delta import is_delta_table, open_table, read_history
 from ubspark.catalogs.export.manifest import MANIFEST_FILE, is_export, read_manifest
-from ubspark.errors import InputMissingError, UbsparkError
+from ubspark.catalogs.log_files import LOG_FOLDER
+from ubspark.catalogs.walking import find_below
+from ubspark.errors import InputMissingError, SourceError, UbsparkError
 from ubspark.lineage.entities import Entity, Made, is_whole, list_used
 
 __all__ = ["Ledger"]
@@ -26,6 +28,8 @@ class Ledger:
     def __init__(self, roots: Iterable[Path]) -> None:
         self._roots = tuple(dict.fromkeys(root.absolute() for root in roots))
         self._tables: dict[str, tuple[Made, ...]] = {}
+        #: Id of a table whose log has a gap to what is wrong with it.
+        self._gaps: dict[str, str] = {}
         #: Place and reason of what could not be read.
         self.damaged: dict[str, str] = {}
 
@@ -51,18 +55,25 @@ class Ledger:
         ------
         InputMissingError
             If there is no table.
+        SourceError
+            If its log has a gap.
         """
         if uri not in self._tables:
             table_id = open_table(uri).table_id
+            try:
+                history = read_history(uri)
+            except SourceError as error:
+                self._gaps[table_id] = str(error)
+                raise
             self._tables[uri] = tuple(
                 Made(
-                    Entity("delta", uri, table_id, commit.version),
+                    Entity("delta", uri, table_id, commit.version, content=commit.content),
                     commit.timestamp_ms,
                     commit.operation,
                     commit.changed_data,
                     self._check(commit.record, f"{uri}@v{commit.version}"),
                 )
-                for commit in sorted(read_history(uri), key=lambda commit: commit.version)
+                for commit in sorted(history, key=lambda commit: commit.version)
             )
         return self._tables[uri]
 
@@ -88,14 +99,7 @@ class Ledger:
             If no table or folder known here is it.
         """
         if entity.kind == "delta":
-            for made in self._read_here(entity.uri):
-                if made.entity.key == entity.key:
-                    return made
-            for made in self.all:
-                if made.entity.key == entity.key:
-                    return made
-            msg = f"`{entity.place}` (table id {entity.identity}) is in no place known here."
-            raise InputMissingError(msg)
+            return self._find_version(entity)
         made_folder = self._find_folder(entity)
         if made_folder is None and entity.kind == "model":
             msg = (
@@ -110,6 +114,11 @@ class Ledger:
                 )
             raise InputMissingError(msg)
         return made_folder
+
+    def identify(self, entity: Entity) -> Entity:
+        """Return a table version with the content that its own log says, if it does."""
+        here = (made.entity for made in self._read_here(entity.uri))
+        return next((found for found in here if found.is_same(entity)), entity)
 
     def find_before(self, made: Made) -> Made | None:
         """Return the version before, None for the first."""
@@ -131,8 +140,15 @@ class Ledger:
             if made.run is None:
                 continue
             for role, used in list_used(made.spec, made.run).items():
-                if used.key == entity.key or any(_is_in(used, folder) for folder in folders):
+                if used.is_same(entity) or any(_is_in(used, folder) for folder in folders):
                     yield role, made
+
+    def find_strays(self, entity: Entity) -> Iterator[Made]:
+        """Yield what was made from other rows of the id and version of an entity, now gone."""
+        for made in self.all if entity.content else ():
+            for used in list_used(made.spec, made.run).values() if made.run else ():
+                if used.key == entity.key and not used.is_same(entity) and not self._has(used):
+                    yield made
 
     def find_next(self, entity: Entity) -> Made | None:
         """Return the version after, where it still holds the rows of this one."""
@@ -145,6 +161,32 @@ class Ledger:
         """Return everything that a run made below the roots."""
         return [made for made in self.all if made.run == run]
 
+    def _find_version(self, entity: Entity) -> Made:
+        other: Entity | None = None
+        for made in self._iterate_versions(entity):
+            if made.entity.is_same(entity):
+                return made
+            other = other or made.entity
+        msg = f"`{entity.place}` (table id {entity.identity}) is in no place known here."
+        if other is not None:
+            msg = (
+                f"`{other.place}` is not what was read as `{entity.place}`: a copy of the table, "
+                f"with its id, went another way. Its commit says {other.content}, and the reader "
+                f"found {entity.content}."
+            )
+        raise InputMissingError(self._gaps.get(entity.identity, msg))
+
+    def _iterate_versions(self, entity: Entity) -> Iterator[Made]:
+        """Yield what has the id and version of an entity; its own place comes before a scan."""
+        yield from (m for m in self._read_here(entity.uri) if m.entity.key == entity.key)
+        yield from (m for m in self.all if m.entity.key == entity.key)
+
+    def _has(self, entity: Entity) -> bool:
+        try:
+            return bool(self.find(entity))
+        except InputMissingError:
+            return False
+
     def _check(self, record: Mapping[str, Any] | None, place: str) -> Mapping[str, Any] | None:
         """Return a record if it is whole; one that is not tells no more than none."""
         if record is None or is_whole(record):
@@ -155,7 +197,8 @@ class Ledger:
     def _read_here(self, uri: str) -> tuple[Made, ...]:
         try:
             return self.read_table(uri) if is_delta_table(uri) else ()
-        except UbsparkError:
+        # A store that does not answer shows no table, whatever it says.
+        except Exception:
             return ()
 
     def _find_folder(self, entity: Entity) -> Made | None:
@@ -169,15 +212,12 @@ class Ledger:
         return next((m for m in known if entity.files and _is_in(entity, m)), None)
 
     def _find_tables(self) -> Iterator[str]:
-        for root in self._roots:
-            for log in root.rglob("_delta_log") if root.is_dir() else ():
-                if is_delta_table(str(log.parent)):
-                    yield str(log.parent)
+        for log in find_below(self._roots, LOG_FOLDER):
+            if is_delta_table(str(log.parent)):
+                yield str(log.parent)
 
     def _find_folders(self) -> Iterator[Path]:
-        for root in self._roots:
-            for path in root.rglob(MANIFEST_FILE) if root.is_dir() else ():
-                yield path.parent
+        yield from (path.parent for path in find_below(self._roots, MANIFEST_FILE))
 
 
 def _is_in(part: Entity, folder: Made) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = ["SPEC_VERSION", "CatalogInput", "FileInput", "FrozenSpec", "InputRecord", "TableInput"]
@@ -21,12 +21,20 @@ class TableInput:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: Day until which Delta keeps the version, where that is less than a year.
     readable_until: str | None = None
+    #: What its commit says of the rows; a copy of the table that went another way says another.
+    content: str | None = None
     kind: Literal["delta"] = "delta"
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the result, wherever the table lies."""
-        return {"table_id": self.table_id, "version": self.version, "options": self.options}
+        known = {} if self.content is None else {"content": self.content}
+        return {
+            "table_id": self.table_id,
+            "version": self.version,
+            **known,
+            "options": self.options,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it."""
@@ -132,11 +140,36 @@ class FrozenSpec:
     @property
     def key(self) -> str:
         """Hash of what decides the result: equal keys, equal tables."""
+        return self._hash({name: record.identity for name, record in self.inputs.items()})
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The key, and the one that commits carry from before inputs said their content."""
+        identities = {name: dict(record.identity) for name, record in self.inputs.items()}
+        for identity in identities.values():
+            identity.pop("content", None)
+        return frozenset((self.key, self._hash(identities)))
+
+    def count_like(self, older: Mapping[str, Any]) -> "FrozenSpec":
+        """Return the spec without the content of inputs of which an older spec, as JSON, has none.
+
+        Files of an export name the key, and come out the same only under the same one.
+        """
+        told = {name for name, entry in older["inputs"].items() if "content" in entry}
+        inputs = {
+            name: replace(record, content=None)
+            if isinstance(record, TableInput) and name not in told
+            else record
+            for name, record in self.inputs.items()
+        }
+        return replace(self, inputs=inputs)
+
+    def _hash(self, inputs: Mapping[str, Any]) -> str:
         content = {
             "spec_version": SPEC_VERSION,
             "job": self.job,
             "job_version": self.job_version,
-            "inputs": {name: record.identity for name, record in self.inputs.items()},
+            "inputs": inputs,
             "params": self.params,
             "outputs": sorted(self.outputs),
         }

@@ -96,6 +96,10 @@ def _find_touched(given: JobInput, earlier: Mapping[str, Any]) -> IntArray | Non
         return None
     if earlier["options"] != asked:
         return None
+    said = {commit.version: commit.content for commit in read_history(table.uri)}
+    if earlier.get("content") not in (None, said.get(earlier["version"])):
+        # A copy of the table that went another way.
+        return None
     before = open_table(table.uri, version=earlier["version"])
     if before.roles != table.roles or before.schema != table.schema:
         # The same files, but their columns mean something else now.

@@ -138,7 +138,10 @@ def _read_packages(run: Path) -> dict[str, str]:
         content = json.loads((run / "environment.json").read_text(encoding="utf-8"))
         packages: dict[str, str] = content["packages"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"The environment of the run is not known: its folder `{run}` is not in this home."
+        what = "is not in this home"
+        if run.is_dir():
+            what = "has no whole `environment.json`, perhaps since the run was killed"
+        msg = f"The environment of the run is not known: its folder `{run}` {what}."
         raise InputMissingError(msg) from error
     return packages
 

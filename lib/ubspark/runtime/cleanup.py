@@ -2,15 +2,17 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ubspark.catalogs.log_files import find_named_files, list_version_files, read_log
 from ubspark.errors import UbsparkError
 from ubspark.lineage.entities import Entity, Made
 from ubspark.lineage.graph import LineageGraph, trace_up
 from ubspark.lineage.ledger import Ledger
+from ubspark.runtime.absent import AbsentRun, find_absent_runs, validate_pins
 from ubspark.runtime.home import Home
 from ubspark.runtime.pins import read_pins
 from ubspark.runtime.places import (
@@ -73,7 +75,8 @@ def plan_cleanup(home: Home, *, versions: bool = False, now: float | None = None
     Raises
     ------
     UbsparkError
-        If the pins cannot be read, or a configured place is not there.
+        If the pins cannot be read, a configured place is not there, or, for ``versions``, nobody
+        knows what a pinned version was made from.
     """
     moment = time.time() if now is None else now
     validate_places(home)
@@ -81,7 +84,10 @@ def plan_cleanup(home: Home, *, versions: bool = False, now: float | None = None
     homes = list_homes(home)
     removals: list[Removal] = []
     kept: list[Keeping] = []
-    reasons = _find_needed(ledger, homes, moment)
+    absent = list(find_absent_runs(ledger, homes)) if versions else []
+    if versions:
+        validate_pins((pin for known in homes for pin in read_pins(known)), ledger, absent)
+    reasons = _find_needed(ledger, homes, absent, moment)
     damaged = ledger.damaged | dict(_find_damaged_runs(homes))
     if versions and damaged:
         # What it was made from is not known, so nothing can be said to be needed by nobody.
@@ -93,6 +99,9 @@ def plan_cleanup(home: Home, *, versions: bool = False, now: float | None = None
             kept.append(Keeping(uri, f"run {live[uri]} is writing to it"))
         elif home.warehouse.absolute() not in Path(uri).parents or ledger.is_foreign(uri):
             kept.append(Keeping(uri, "not a table of this home's warehouse that ubspark made"))
+        elif home.warehouse.resolve() not in Path(uri).resolve().parents:
+            # Whoever else reads it there is not asked.
+            kept.append(Keeping(uri, "its files lie outside the warehouse, behind a link"))
         else:
             table = ledger.read_table(uri)
             try:
@@ -115,37 +124,53 @@ def remove(cleanup: Cleanup) -> int:
     return n_removed
 
 
-def _find_needed(ledger: Ledger, homes: Sequence[Home], now: float) -> dict[str, str]:
+def _find_needed(
+    ledger: Ledger, homes: Sequence[Home], absent: Iterable[AbsentRun], now: float
+) -> dict[str, str]:
     """Return the keys of the versions that stay, with the reason."""
     by_uri: dict[str, list[Made]] = {}
     for made in ledger.all:
         by_uri.setdefault(made.entity.uri, []).append(made)
     needed = {key: reason for home in homes for key, reason in _find_read(home)}
-    needed |= {
-        pin.key: f"pinned by {pin.user}: {pin.reason}" for home in homes for pin in read_pins(home)
-    }
+    pins = [pin for home in homes for pin in read_pins(home)]
+    needed |= {pin.key: f"pinned by {pin.user}: {pin.reason}" for pin in pins}
     for table in by_uri.values():
         needed.setdefault(table[-1].entity.key, "newest version")
         for made in table:
             if made.timestamp_ms is None or now - made.timestamp_ms / 1000 < _DAY_SECONDS:
                 needed.setdefault(made.entity.key, "younger than a day")
-    for made in ledger.all:
-        if made.entity.key in needed:
-            graph = trace_up(ledger, LineageGraph(made.entity))
-            for key, entity in graph.entities.items():
-                if entity.kind == "delta":
-                    needed.setdefault(key, f"{made.entity.name}, which stays, was made from it")
-            for taught in _find_taught(graph, by_uri):
-                needed.setdefault(
-                    taught.key, f"{made.entity.name}, which stays, was learnt from it"
-                )
+    stay = [Entity("delta", pin.uri, pin.table_id, pin.version) for pin in pins]
+    stay += [made.entity for made in ledger.all if made.entity.key in needed]
+    for entity in stay:
+        graph = trace_up(ledger, LineageGraph(entity))
+        for key in _list_versions(graph):
+            needed.setdefault(key, f"{entity.name}, which stays, was made from it")
+        for taught in _find_taught(_list_specs(graph), by_uri):
+            needed.setdefault(taught.key, f"{entity.name}, which stays, was learnt from it")
+    for run in absent:
+        reason = f"run {run.run_id} made `{run.place}` from it, which cannot be read now"
+        graphs = [trace_up(ledger, LineageGraph(used)) for used in run.used.values()]
+        specs = [run.spec, *(spec for graph in graphs for spec in _list_specs(graph))]
+        keys = [key for graph in graphs for key in _list_versions(graph)]
+        for key in (*keys, *(taught.key for taught in _find_taught(specs, by_uri))):
+            needed.setdefault(key, reason)
     return needed
 
 
-def _find_taught(graph: LineageGraph, by_uri: Mapping[str, list[Made]]) -> Iterator[Entity]:
+def _list_versions(graph: LineageGraph) -> list[str]:
+    return [key for key, entity in graph.entities.items() if entity.kind == "delta"]
+
+
+def _list_specs(graph: LineageGraph) -> list[Mapping[str, Any]]:
+    return [run.spec for run in graph.runs.values()]
+
+
+def _find_taught(
+    specs: Iterable[Mapping[str, Any]], by_uri: Mapping[str, list[Made]]
+) -> Iterator[Entity]:
     """Yield the versions that models were trained on whose folders may be gone."""
-    for run in graph.runs.values():
-        uri, _, version = str(run.spec["params"].get("training_table")).rpartition("@v")
+    for spec in specs:
+        uri, _, version = str(spec["params"].get("training_table")).rpartition("@v")
         # Where it is not there any more, it may have moved: any table of its name may be it.
         tables = [by_uri[uri]] if uri in by_uri else by_uri.values()
         for made in (made for table in tables for made in table):

@@ -74,7 +74,7 @@ def validate_folder(job: PreparedJob, name: str) -> None:
         msg = f"`{target}` is not empty and no export of ubspark; choose another folder."
         raise ConflictError(msg)
     validate_own_files(target)
-    if mode == "error" and _find(str(target), key=job.spec.key, output=name) is None:
+    if mode == "error" and _find(str(target), keys=job.spec.keys, output=name) is None:
         msg = (
             f"`{target}` holds another export. Choose another folder, or set "
             f"`outputs.{name}.mode` to overwrite."
@@ -106,19 +106,19 @@ def publish_folder(
         write_manifest(staging.files, manifest)
         uri, mode = job.get_output_uri(name), job.spec.outputs[name]["mode"]
         # An equal export is there only where it is damaged, or made again on purpose.
-        is_own = _find(uri, key=job.spec.key, output=name) is not None
+        is_own = _find(uri, keys=job.spec.keys, output=name) is not None
         staging.publish(replace=mode == "overwrite" or is_own)
     return _describe(uri, manifest)
 
 
 def find_folder(
-    uri: str, *, output: str, key: str | None = None, run: str | None = None
+    uri: str, *, output: str, keys: frozenset[str] | None = None, run: str | None = None
 ) -> tuple[str, FolderRecord] | None:
-    """Return the run of the export at a place, and its record, if it is of this key or run.
+    """Return the run of the export at a place, and its record, if it is of these keys or this run.
 
     An export that lacks a file, or has one that was cut, counts as none.
     """
-    manifest = _find(uri, key=key, run=run, output=output)
+    manifest = _find(uri, keys=keys, run=run, output=output)
     if manifest is None or not verify_export(Path(uri), sizes_only=True).is_good:
         return None
     return str(manifest.record.get("run")), _describe(uri, manifest)
@@ -130,15 +130,16 @@ def _find_file(folder: Path) -> Path | None:
 
 
 def _find(
-    uri: str, *, output: str, key: str | None = None, run: str | None = None
+    uri: str, *, output: str, keys: frozenset[str] | None = None, run: str | None = None
 ) -> Manifest | None:
-    """Return the manifest at a place, if it is of this key or run."""
+    """Return the manifest at a place, if it is of these keys or this run."""
     try:
         manifest = read_manifest(Path(uri))
     except UbsparkError:
         return None
-    asked = {"key": key, "run": run, "output": output}
-    is_it = all(wanted in (None, manifest.record.get(fact)) for fact, wanted in asked.items())
+    asked = {"run": run, "output": output}
+    is_it = keys is None or manifest.record.get("key") in keys
+    is_it &= all(wanted in (None, manifest.record.get(fact)) for fact, wanted in asked.items())
     return manifest if is_it else None
 
 

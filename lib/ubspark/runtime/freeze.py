@@ -10,7 +10,7 @@ from typing import Any
 
 from ubspark.catalogs.addresses import TableAddress, parse_address, to_local_path
 from ubspark.catalogs.catalog import Catalog
-from ubspark.catalogs.delta import TableVersion, is_delta_table, open_table
+from ubspark.catalogs.delta import TableVersion, is_delta_table, open_table, read_history
 from ubspark.catalogs.filters import Condition, parse_condition
 from ubspark.catalogs.hats import HatsCatalog
 from ubspark.catalogs.opening import open_catalog
@@ -407,7 +407,9 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
         raise TypeError(table)
     deadline = find_deadline(table)
     until = None if deadline is None else f"{deadline:%Y-%m-%d}"
-    return TableInput(table.uri, table.table_id, table.version, options, until)
+    said = {commit.version: commit.content for commit in read_history(table.uri)}
+    content = said.get(table.version)
+    return TableInput(table.uri, table.table_id, table.version, options, until, content)
 
 
 def _record_catalog(catalog: HatsCatalog, options: Mapping[str, Any]) -> CatalogInput:

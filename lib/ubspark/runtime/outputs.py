@@ -149,6 +149,8 @@ def commit_output(
         app_id=f"ubspark:{spec.key}:{name}",
         metadata=metadata,
         removed=removed,
+        # An append on purpose has a submission of its own, which is part of the key.
+        is_once=mode == "append",
     )
     version = _commit(spark, commit)
     validate_commit(uri, version, metadata)

@@ -100,7 +100,7 @@ def find_entity(text: str, home: Home, ledger: Ledger) -> Entity:
     if version > latest.version:
         msg = f"Table `{address.place}` has no version {version}; the latest is {latest.version}."
         raise InputMissingError(msg)
-    return Entity("delta", uri, latest.table_id, version)
+    return ledger.identify(Entity("delta", uri, latest.table_id, version))
 
 
 def _read_configured(home: Home, key: str) -> Iterator[Path]:

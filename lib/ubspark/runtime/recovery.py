@@ -61,7 +61,7 @@ def find_output(job: PreparedJob, name: str) -> tuple[str, OutputRecord | Folder
     """Return an output that an equal run made as the newest data, and that run; None if none."""
     uri = job.get_output_uri(name)
     if job.spec.outputs[name].get("kind") == "folder":
-        return find_folder(uri, key=job.spec.key, output=name)
+        return find_folder(uri, keys=job.spec.keys, output=name)
     commit = find_made(uri, job.spec, name)
     if commit is None:
         return None

@@ -10,8 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from ubspark.catalogs.delta import open_table
-from ubspark.errors import InputMissingError, UbsparkError
+from ubspark.errors import InputMissingError
 from ubspark.lineage.comparison import Comparison, Tolerance, Verdict
 from ubspark.lineage.entities import Made
 from ubspark.lineage.environment import describe_code, describe_environment
@@ -22,12 +21,13 @@ from ubspark.runtime.content import compute_content, find_stated
 from ubspark.runtime.foreign import describe_footers
 from ubspark.runtime.freeze import prepare_job
 from ubspark.runtime.home import Home
-from ubspark.runtime.places import find_entity
+from ubspark.runtime.places import find_entity, list_written
 from ubspark.runtime.records import RunRecord, create_run_id
 from ubspark.runtime.recovery import create_tracker
 from ubspark.runtime.run_job import run_job
 from ubspark.runtime.thaw import thaw, validate_catalogs, validate_files, validate_tables
 from ubspark.runtime.verdicts import compare_outputs, find_worst
+from ubspark.runtime.verification import check_outputs
 
 __all__ = [
     "Original",
@@ -76,6 +76,8 @@ class Replay:
         about tables whose rows are not those that were committed.
     differences
         Files with rows that differ.
+    altered
+        Where it was asked for: which stored outputs of the original are not what was committed.
     """
 
     original: Original
@@ -85,6 +87,7 @@ class Replay:
     changes: Sequence[str]
     differences: Sequence[Path]
     remarks: Sequence[str] = ()
+    altered: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it for records."""
@@ -95,6 +98,7 @@ class Replay:
             "outputs": {name: found.to_json() for name, found in self.outputs.items()},
             "changes": list(self.changes),
             "remarks": list(self.remarks),
+            "altered": list(self.altered),
             "differences": [str(path) for path in self.differences],
         }
 
@@ -154,6 +158,7 @@ def replay(
     home: Home,
     spark: SparkSession | None = None,
     tolerances: Mapping[str, Tolerance] | None = None,
+    verify: bool = False,
 ) -> Replay:
     """Run a prepared replay and compare what comes out.
 
@@ -164,8 +169,10 @@ def replay(
     ----------
     tolerances
         Column to tolerance, which win over those of the job.
+    verify
+        Read the stored outputs of the original too, and compare them with its commits.
     """
-    record = run_job(config, home=home, spark=spark, force=True).record
+    record = run_job(config, home=home, spark=spark, force=True, like=original.spec).record
     outputs = compare_outputs(original.outputs, record.outputs, tolerances or {})
     paths = []
     for name, found in outputs.items():
@@ -173,11 +180,13 @@ def replay(
             paths.append(record.folder / f"differences-{name}.parquet")
             pq.write_table(found.rows, paths[-1])
     remarks = list(describe_footers(original.spec["inputs"]))
-    remarks += _find_altered_outputs(original)
+    findings = list(check_outputs(original.outputs, whole=verify))
+    remarks += [finding.sentence for finding in findings]
+    altered = [finding.sentence for finding in findings if verify and finding.is_altered]
     verdict = find_worst(outputs)
     if verdict == "DIFFERENT":
         remarks += _find_altered_inputs(config)
-    done = Replay(original, record, verdict, outputs, changes, paths, remarks)
+    done = Replay(original, record, verdict, outputs, changes, paths, remarks, altered)
     here = _describe_machine(describe_environment())
     known = _read_environment(original)
     there = _describe_machine(known) if known else None
@@ -196,6 +205,9 @@ def create_sandbox(home: Home) -> Path:
 def _find_makers(what: str, home: Home, ledger: Ledger) -> list[Made]:
     """Return everything made by the run behind a table version or folder."""
     if "/" not in what and (home.runs / what).is_dir():
+        for place in list_written(home.runs / what):
+            if str(place) in ledger.damaged:
+                raise InputMissingError(ledger.damaged[str(place)])
         msg = f"Run {what} committed nothing that is still there, so there is nothing to compare."
         raise InputMissingError(msg)
     made: Made | None = ledger.find(find_entity(what, home, ledger))
@@ -207,24 +219,6 @@ def _find_makers(what: str, home: Home, ledger: Ledger) -> list[Made]:
     run = made.run
     beside = [other for other in ledger.find_runs(run) if other.output != made.output]
     return [made, *beside]
-
-
-def _find_altered_outputs(original: Original) -> Iterator[str]:
-    """Yield which of the original tables cannot be read any more, though their commits can."""
-    for name, made in original.outputs.items():
-        if made.entity.kind != "delta":
-            continue
-        try:
-            altered = open_table(made.entity.uri, version=made.entity.version).find_altered_file()
-        except UbsparkError as error:
-            yield f"`outputs.{name}` of the original: {error}"
-            continue
-        if altered is not None:
-            yield (
-                f"`outputs.{name}` of the original: `{made.entity.place}` was altered; its file "
-                f"`{altered}` is not there with the size that the log states. The replay was "
-                f"compared with the digest of its commit."
-            )
 
 
 def _find_altered_inputs(config: JobConfig) -> Iterator[str]:
@@ -261,7 +255,9 @@ def _list_environment(original: Original) -> list[str]:
     """Return what of the surroundings is not as it was."""
     was, now = _read_environment(original), describe_environment()
     if was is None:
-        return ["The environment of the run is not known: its folder is not in this home."]
+        is_there = original.folder.is_dir()
+        what = "has no whole `environment.json`" if is_there else "is not in this home"
+        return [f"The environment of the run is not known: its folder {what}."]
     names = ("python", "cpu", "blas", "numba_cpu", "image")
     pairs = [(name, was[name], now.get(name)) for name in names if name in was]
     packages = was.get("packages", {})

@@ -48,7 +48,7 @@ from ubspark.runtime.recovery import (
 from ubspark.runtime.scratch import make_scratch, make_staging
 from ubspark.runtime.session import build_session, count_slots, find_master, validate_start
 from ubspark.runtime.submissions import hold_submission
-from ubspark.runtime.telling import describe_run, log_start, timed
+from ubspark.runtime.telling import describe_run, describe_surroundings, log_start, timed
 from ubspark.runtime.usage import measured
 
 __all__ = ["RunOutcome", "plan_job", "run_job"]
@@ -76,6 +76,7 @@ def run_job(
     home: Home | None = None,
     spark: SparkSession | None = None,
     force: bool = False,
+    like: Mapping[str, Any] | None = None,
 ) -> RunOutcome:
     """Run a job and record it.
 
@@ -89,6 +90,8 @@ def run_job(
         A session to use; by default the active one, or a new one.
     force
         Compute even where the outputs already hold this very result.
+    like
+        Of a replay: the frozen spec of the original, which may say less of its inputs.
 
     Raises
     ------
@@ -99,6 +102,8 @@ def run_job(
     home.validate_writable()
     with make_scratch(home, find_master(config.resources)) as scratch, ExitStack() as stack:
         job = prepare_job(config, home, scratch=scratch)
+        if like is not None:
+            job = replace(job, spec=job.spec.count_like(like))
         close_lost_runs(home)
         if job.spec.is_append:
             named = config.run.submission
@@ -153,6 +158,7 @@ def _execute(
     """Compute, commit, and write the report; False if an equal run committed all of it first."""
     started = time.monotonic()
     _log.info("Spark %s on %s.", spark.version, spark.sparkContext.master)
+    describe_surroundings(record, spark)
     asked = job.config.resources
     outputs = job.spec.outputs.items()
     updates = frozenset(name for name, output in outputs if output["mode"] == "update")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from ubspark.catalogs.addresses import TableAddress
 from ubspark.catalogs.delta import is_delta_table
+from ubspark.catalogs.log_files import LOG_FOLDER
+from ubspark.catalogs.walking import find_below
 from ubspark.errors import ConflictError, ParameterError
 
 __all__ = ["find_tables", "locate_table", "validate_outside_tables"]
@@ -27,7 +29,7 @@ def locate_table(address: TableAddress, warehouse: Path) -> str:
 
 def find_tables(warehouse: Path) -> Iterator[Path]:
     """Yield the folders of the warehouse that hold a table, damaged or not, by their names."""
-    for log in sorted(warehouse.rglob("_delta_log")) if warehouse.is_dir() else ():
+    for log in sorted(find_below([warehouse], LOG_FOLDER)):
         # Delta makes the folder of the log a moment before there is a table.
         if any(log.iterdir()):
             yield log.parent
@@ -44,6 +46,6 @@ def validate_outside_tables(uri: str, key: str) -> None:
     if "://" in uri:
         return
     for folder in Path(uri).parents:
-        if (folder / "_delta_log").is_dir() and is_delta_table(str(folder)):
+        if (folder / LOG_FOLDER).is_dir() and is_delta_table(str(folder)):
             msg = f"`{key}` is `{uri}`, which lies in the folder of the table `{folder}`."
             raise ConflictError(msg)

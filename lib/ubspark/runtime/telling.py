@@ -19,7 +19,7 @@ from ubspark.runtime.freeze import PreparedJob
 from ubspark.runtime.records import RunRecord
 from ubspark.runtime.usage import count_inputs
 
-__all__ = ["describe_run", "log_start", "timed"]
+__all__ = ["describe_run", "describe_surroundings", "log_start", "timed"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def describe_run(
     summary: Summary,
     written: Mapping[str, WrittenRows | WrittenFolder],
 ) -> None:
-    """Put metrics, notes, surroundings and the report beside the record."""
+    """Put metrics, notes, the plan and the report beside the record."""
     record.metrics |= {
         **summary.metrics,
         **count_inputs(job.inputs, job.spec),
@@ -68,13 +68,15 @@ def describe_run(
         _log.info("%s", note)
     listed = (f"{name} {value:.10g}" for name, value in record.metrics.items())
     _log.info("Counts: %s.", ", ".join(listed))
-    _describe_surroundings(record, spark)
     _describe_plan(job, record, spark)
     _report(job, record, summary)
 
 
-def _describe_surroundings(record: RunRecord, spark: SparkSession) -> None:
-    """Write code, packages and Spark settings beside the record, without secrets."""
+def describe_surroundings(record: RunRecord, spark: SparkSession) -> None:
+    """Write code, packages and Spark settings beside the record, without secrets.
+
+    To be called before the commit: of a run that is killed after it, nobody could say them later.
+    """
     hidden = ("secret", "password", "token", "access.key", "credential")
     settings = {
         key: value

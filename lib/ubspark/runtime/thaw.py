@@ -151,7 +151,9 @@ def _place(recipe: Recipe, name: str, sandbox: Path) -> dict[str, Any]:
 def _find_table(entry: Mapping[str, Any], ledger: Ledger) -> str:
     """Return where the table of an input lies now."""
     version, uri = int(entry["version"]), str(entry["uri"])
-    return ledger.find(Entity("delta", uri, str(entry["table_id"]), version)).entity.uri
+    content = str(entry.get("content", ""))
+    entity = Entity("delta", uri, str(entry["table_id"]), version, content=content)
+    return ledger.find(entity).entity.uri
 
 
 def _validate_table(name: str, uri: str, version: int) -> None:

@@ -11,6 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from ubspark.catalogs.delta import open_table
+from ubspark.catalogs.digests import ContentDigest
 from ubspark.catalogs.export.manifest import ExportFile, Manifest, read_manifest
 from ubspark.errors import InputMissingError, UbsparkError
 from ubspark.features.out_of_fold import OUT_OF_FOLD_FILE
@@ -22,6 +23,7 @@ from ubspark.lineage.comparison import (
     compare_tables,
 )
 from ubspark.lineage.entities import Made
+from ubspark.runtime.content import open_added
 from ubspark.runtime.tolerances import find_tolerances
 
 __all__ = ["compare_outputs", "find_worst"]
@@ -61,29 +63,21 @@ def _compare_table(
     made: Made, replay: Mapping[str, Any], tolerances: Mapping[str, Tolerance]
 ) -> Comparison:
     digest = str((made.record or {}).get("digest"))
-    n_rows = int(replay["n_rows"])
+    counts: dict[str, Any] = {
+        "n_original": ContentDigest.parse(digest).n_rows,
+        "n_replay": int(replay["n_rows"]),
+    }
     if digest == replay["digest"]:
-        return Comparison("EXACT", n_original=n_rows, n_replay=n_rows)
+        return Comparison("EXACT", **counts)
     try:
-        rows = _read_added(made)
+        rows = _to_table(open_added(made))
     except (UbsparkError, OSError) as error:
         gone = ColumnDifference("*", f"the digest, and the original cannot be read: {error}")
-        return Comparison("DIFFERENT", (gone,), n_replay=n_rows)
+        return Comparison("DIFFERENT", (gone,), **counts)
     other = _to_table(open_table(str(replay["uri"]), version=int(replay["version"])).to_dataset())
     job = str(made.spec["job"])
     known = find_tolerances(job, rows.schema) | dict(tolerances)
     return compare_tables(rows, other, known)
-
-
-def _read_added(made: Made) -> pa.Table:
-    """Return the rows that a commit added: of an append, not those that were there before."""
-    uri, version = made.entity.uri, int(made.entity.version or 0)
-    dataset = open_table(uri, version=version).to_dataset()
-    if not made.adds_to_version or version == 0:
-        return _to_table(dataset)
-    before = set(getattr(open_table(uri, version=version - 1).to_dataset(), "files", ()))
-    added = [path for path in dataset.files if path not in before]
-    return _to_table(ds.dataset(added, schema=dataset.schema, format="parquet"))
 
 
 def _to_table(dataset: ds.Dataset) -> pa.Table:
