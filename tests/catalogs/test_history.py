@@ -55,7 +55,8 @@ def test_commit_that_says_nothing_of_itself_takes_no_place_of_another(log: Path)
     assert found[2].timestamp_ms == path.stat().st_mtime_ns // 1_000_000
 
 
-def test_entry_that_is_damaged_is_named(log: Path) -> None:
-    (log / "00000000000000000004.json").write_text('{"commitInfo": {"half')
+@pytest.mark.parametrize("content", ['{"commitInfo": {"half', "{nonsense", ""])
+def test_entry_that_is_damaged_is_named(log: Path, content: str) -> None:
+    (log / "00000000000000000004.json").write_text(content)
     with pytest.raises(SourceError, match=r"log entry `.*04\.json` is damaged"):
         read_history(str(log.parent))

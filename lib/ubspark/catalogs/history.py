@@ -120,12 +120,15 @@ def _read_commit(filesystem: fs.FileSystem, entry: fs.FileInfo, version: int) ->
 
 def _read_info(filesystem: fs.FileSystem, path: str) -> Mapping[str, Any]:
     """Return what a commit says of itself, without reading on once it is there."""
+    line = b""
     with filesystem.open_input_file(path) as file:
         for line in io.BufferedReader(file):
             if b'"commitInfo"' in line:
                 info: Mapping[str, Any] | None = json.loads(line).get("commitInfo")
                 if info is not None:
                     return info
+    # A commit need not say anything of itself, but it ends with a whole action.
+    json.loads(line)
     return {}
 
 
