@@ -19,7 +19,7 @@ from ubspark.catalogs.log_files import LOG_FOLDER
 from ubspark.catalogs.object_store import validate_bucket
 from ubspark.errors import SourceError, TransientError
 
-__all__ = ["Commit", "read_history"]
+__all__ = ["Commit", "find_commit", "read_history"]
 
 _OPERATIONS_WITHOUT_DATA = frozenset(
     {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "ADD CONSTRAINT"}
@@ -72,6 +72,32 @@ def read_history(uri: str) -> list[Commit]:
     TransientError
         If a file, or the store, cannot be read now.
     """
+    filesystem, found = _list_commits(uri)
+    with ThreadPoolExecutor(_N_THREADS) as pool:
+        return list(
+            pool.map(
+                lambda version: _read_commit(filesystem, found[version], version),
+                sorted(found, reverse=True),
+            )
+        )
+
+
+def find_commit(uri: str, version: int) -> Commit | None:
+    """Return the commit of one version; None where the log does not reach back to it.
+
+    Raises
+    ------
+    SourceError
+        If the log lacks a file between others, or that of the version is damaged.
+    TransientError
+        If the file, or the store, cannot be read now.
+    """
+    filesystem, found = _list_commits(uri)
+    return _read_commit(filesystem, found[version], version) if version in found else None
+
+
+def _list_commits(uri: str) -> tuple[fs.FileSystem, dict[int, fs.FileInfo]]:
+    """Return the files of the commits by version, refusing a log that lacks one between others."""
     validate_bucket(uri)
     filesystem, root = open_filesystem(uri)
     folder = fs.FileSelector(f"{root.rstrip('/')}/{LOG_FOLDER}", allow_not_found=True)
@@ -87,13 +113,7 @@ def read_history(uri: str) -> list[Commit]:
                 f"from an archive of version {version} or a later one."
             )
             raise SourceError(msg)
-    with ThreadPoolExecutor(_N_THREADS) as pool:
-        return list(
-            pool.map(
-                lambda version: _read_commit(filesystem, found[version], version),
-                sorted(found, reverse=True),
-            )
-        )
+    return filesystem, found
 
 
 def _is_commit(name: str) -> bool:

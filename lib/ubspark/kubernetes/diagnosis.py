@@ -183,10 +183,9 @@ def _find_end(driver: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the end of the container that Spark runs in, None while it is to come."""
     containers = driver.get("status", {}).get("containerStatuses", [])
     own = [found for found in containers if found.get("name") == CONTAINERS["driver"]]
-    for container in own or containers[:1]:
-        ended: Mapping[str, Any] | None = container.get("state", {}).get("terminated")
-        return ended
-    return None
+    container: Mapping[str, Any] = next(iter(own or containers), {})
+    ended: Mapping[str, Any] | None = container.get("state", {}).get("terminated")
+    return ended
 
 
 def _explain_end(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ubspark.catalogs.delta import TableVersion, open_table, read_history
+from ubspark.catalogs.history import find_commit
 from ubspark.catalogs.layout import FileLayout
 from ubspark.errors import UbsparkError
 from ubspark.features.segments import IntArray
@@ -96,8 +97,8 @@ def _find_touched(given: JobInput, earlier: Mapping[str, Any]) -> IntArray | Non
         return None
     if earlier["options"] != asked:
         return None
-    said = {commit.version: commit.content for commit in read_history(table.uri)}
-    if earlier.get("content") not in (None, said.get(earlier["version"])):
+    commit = find_commit(table.uri, earlier["version"])
+    if earlier.get("content") not in (None, commit and commit.content):
         # A copy of the table that went another way.
         return None
     before = open_table(table.uri, version=earlier["version"])

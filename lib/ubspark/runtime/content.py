@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from ubspark.catalogs.delta import open_table, read_history
+from ubspark.catalogs.delta import open_table
 from ubspark.catalogs.digests import ContentDigest, compute_digest
+from ubspark.catalogs.history import find_commit
 from ubspark.errors import SourceError
 from ubspark.lineage.entities import Made, is_whole
 
@@ -15,7 +16,8 @@ __all__ = ["compute_content", "compute_made", "find_stated", "open_added"]
 
 def find_stated(uri: str, version: int) -> str | None:
     """Return the digest that the commit of a version states of all its rows, if it does."""
-    record = next((c.record for c in read_history(uri) if c.version == version), None)
+    commit = find_commit(uri, version)
+    record = None if commit is None else commit.record
     if record is None or not is_whole(record):
         return None
     if record["spec"]["outputs"][record["output"]]["mode"] == "append":

@@ -10,9 +10,10 @@ from typing import Any
 
 from ubspark.catalogs.addresses import TableAddress, parse_address, to_local_path
 from ubspark.catalogs.catalog import Catalog
-from ubspark.catalogs.delta import TableVersion, is_delta_table, open_table, read_history
+from ubspark.catalogs.delta import TableVersion, is_delta_table, open_table
 from ubspark.catalogs.filters import Condition, parse_condition
 from ubspark.catalogs.hats import HatsCatalog
+from ubspark.catalogs.history import find_commit
 from ubspark.catalogs.opening import open_catalog
 from ubspark.catalogs.retention import find_deadline
 from ubspark.catalogs.sources import open_source
@@ -407,8 +408,8 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
         raise TypeError(table)
     deadline = find_deadline(table)
     until = None if deadline is None else f"{deadline:%Y-%m-%d}"
-    said = {commit.version: commit.content for commit in read_history(table.uri)}
-    content = said.get(table.version)
+    commit = find_commit(table.uri, table.version)
+    content = None if commit is None else commit.content
     return TableInput(table.uri, table.table_id, table.version, options, until, content)
 
 
