@@ -100,13 +100,16 @@ def compute_ring_of_positions(healpix: IntArray, radius_arcsec: float) -> IntArr
         values = np.sort(values, kind="stable")
     covered: list[tuple[IntArray, int]] = []
     order, finest = -1, _find_step_order(reach)
+    # Nothing is looked at more closely than that: one position of each such pixel is enough.
+    pixels = values >> _shift(finest)
+    values = np.append(values[:-1][pixels[1:] != pixels[:-1]], values[-1])
     plain = max(0, find_ring_order(radius_arcsec))
     while values.size:
         if covered and values.size <= _MAX_CELL_PIXELS:
             # The few at the border of many: one ring of larger pixels is found sooner.
             finest = min(finest, max(plain, order + 1))
         order = min(max(order + 1, _find_order_of_positions(values)), finest)
-        pixels, counts = _count_runs(values >> (2 * (HEALPIX_ORDER - order)))
+        pixels, counts = _count_runs(values >> _shift(order))
         grown = _grow(pixels, order, reach)
         fringe = _leave_out(np.setdiff1d(grown, pixels, assume_unique=True), order, covered)
         if order == finest:
@@ -239,5 +242,9 @@ def _sort_unique(values: IntArray) -> IntArray:
 
 def _to_ranges(pixels: IntArray, order: int) -> IntArray:
     """Return the ranges of pixels, shape (k, 2)."""
-    shift = 2 * (HEALPIX_ORDER - order)
-    return np.stack([pixels << shift, (pixels + 1) << shift], axis=1)
+    return np.stack([pixels << _shift(order), (pixels + 1) << _shift(order)], axis=1)
+
+
+def _shift(order: int) -> int:
+    """Return the bits of an order-29 index below those of its pixel."""
+    return 2 * (HEALPIX_ORDER - order)

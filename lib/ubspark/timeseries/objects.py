@@ -107,9 +107,9 @@ def nest_with_objects(
     """
     number = _find_objects(epochs[layout.epoch_id], objects[layout.id])
     if layout.reach_arcsec is not None:
-        here = _to_vectors(epochs, str(layout.epoch_ra), str(layout.epoch_dec))
-        there = _to_vectors(objects, layout.ra, layout.dec)
-        is_far = find_far(here, there, number, reach_arcsec=layout.reach_arcsec)
+        ra, dec = (_to_degrees(epochs, str(name)) for name in (layout.epoch_ra, layout.epoch_dec))
+        own_ra, own_dec = (_to_degrees(objects, name) for name in (layout.ra, layout.dec))
+        is_far = find_far(ra, dec, number, own_ra, own_dec, reach_arcsec=layout.reach_arcsec)
         number = np.where(is_far, -1, number)
     lost = number < 0 if is_home is None else (number < 0) & is_home
     counts = NestCounts(Counter(without_object=int(np.count_nonzero(lost))))
@@ -165,7 +165,9 @@ def _finish(
     counts.objects["without_epochs"] += n_empty
     counts.objects["written"] += rows.num_rows
     keys = [(HEALPIX_29.name, "ascending"), (layout.id, "ascending")]
-    return rows.take(pc.sort_indices(rows.select([k for k, _ in keys]), sort_keys=keys)), counts
+    order = pc.sort_indices(rows.select([k for k, _ in keys]), sort_keys=keys)
+    is_sorted = np.array_equal(order, np.arange(rows.num_rows))
+    return (rows if is_sorted else rows.take(order)), counts
 
 
 def _find_objects(ids: pa.ChunkedArray, objects: pa.ChunkedArray) -> IntArray:
@@ -209,10 +211,6 @@ def _place(
         sums = np.add.reduceat(to_unit_vectors(ra, dec), first, axis=0)[is_spread]
         found_ra[at[is_spread]], found_dec[at[is_spread]] = to_ra_dec(sums)
     return found_ra, found_dec
-
-
-def _to_vectors(rows: pa.Table, ra: str, dec: str) -> FloatArray:
-    return to_unit_vectors(_to_degrees(rows, ra), _to_degrees(rows, dec))
 
 
 def _to_degrees(rows: pa.Table, name: str) -> FloatArray:
