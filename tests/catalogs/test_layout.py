@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ubspark.catalogs.layout import FileLayout, open_filesystem
+from ubspark.catalogs.layout import FileLayout, naming, open_filesystem
+from ubspark.errors import SourceError
 from ubspark.sky.cover import meets_ranges
 from ubspark.sky.healpix import find_in_ranges, merge_ranges
 from ubspark.sky.vectors import IntArray
@@ -248,3 +249,14 @@ def test_row_groups_without_a_wanted_row_are_not_read_beyond_their_index(
     read.clear()
     assert layout.read(np.array([[3, 4]]), ["x"]).num_rows == 0
     assert read[0] == ([0], ["_healpix_29"])
+
+
+def test_lists_that_arrow_cannot_read_are_no_damage(tmp_path: Path) -> None:
+    file = tmp_path / "x.parquet"
+    lists = pa.array([[1.0, 2.0, 3.0], None], pa.list_(pa.float32(), 3))
+    pq.write_table(pa.table({"id": [1, 2], "colour": lists}), file)
+    with (
+        pytest.raises(SourceError, match="lists of fixed size with null rows, which Arrow"),
+        naming(str(file)),
+    ):
+        pq.read_table(file)

@@ -382,7 +382,9 @@ class TestNights:
         other = run(grown, spark, "curves", inputs, mode="update")
         assert not other.already_made
         assert other.record.metrics["files_written"] == 0
-        assert "Nothing is new" in other.record.notes[-1]
+        assert "Nothing is new: every epoch is in" in other.record.notes[-1]
+        good_epochs = other.record.metrics["epochs"]
+        assert other.record.metrics["epochs_already_there"] == good_epochs > 100
         assert open_output(grown, "curves").version == 1
         assert next(iter(other.outputs.values()))["version"] == 1
 
@@ -580,6 +582,93 @@ def test_wrong_parameters_are_told(
     }
     with pytest.raises((ParameterError, SchemaError), match=message):
         plan_job(parse_job(content), home=curves_home)
+
+
+def test_more_bands_than_codes_are_refused(folder: Path, curves_home: Home) -> None:
+    content = {
+        "job": "lightcurves",
+        "inputs": nest(folder, "one"),
+        "params": PARAMS | {"bands": [f"b{i}" for i in range(128)]},
+        "outputs": {"lightcurves": {"table": "new"}},
+    }
+    with pytest.raises(ParameterError, match=r"`params.bands` must be at most 127 bands, got 128"):
+        plan_job(parse_job(content), home=curves_home)
+
+
+@pytest.mark.parametrize("plan", ["auto", "shuffle"])
+@pytest.mark.parametrize("how", ["inner", "left"])
+def test_two_objects_of_one_id_are_refused_wherever_they_lie(
+    home: Home, spark: SparkSession, tmp_path: Path, plan: str, how: str
+) -> None:
+    rng = np.random.default_rng(3)
+    ra, dec = rng.uniform(0, 360, 40), rng.uniform(-80, 80, 40)
+    ids = np.arange(40)
+    ids[20], ra[20], dec[20] = 7, (ra[7] + 180) % 360, -dec[7]
+    objects = {"objectId": ids, "ra": ra, "dec": dec}
+    epochs = {"objectId": ids, "ra": ra, "dec": dec, "mjd": ra, "mag": dec, "err": ra / 1e4 + 1}
+    for name, columns in {"objects": objects, "epochs": epochs}.items():
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+        content = {
+            "job": "ingest",
+            "inputs": {"source": {"path": str(tmp_path / f"{name}.parquet")}},
+            "params": {"roles": {"id": "objectId"}},
+            "outputs": {"table": {"table": name}},
+        }
+        run_job(parse_job(content), home=home, spark=spark)
+    roles = {"id": "objectId", "time": "mjd", "flux": "mag", "flux_error": "err"}
+    inputs = {"sources": {"table": "epochs", "roles": roles}, "objects": {"table": "objects"}}
+    params = {"reach": "2 arcsec", "how": how}
+    with pytest.raises(SchemaError, match="Two objects have the `objectId` 7"):
+        run(home, spark, "twice", inputs, params, cells=6, plan=plan)
+
+
+@pytest.mark.parametrize(
+    ("nested", "says"),
+    [("ligthcurve", "Did you mean"), ("ra", "must name a struct of lists, got `ra`, which is")],
+)
+def test_column_that_holds_no_light_curves_is_told(
+    home: Home, spark: SparkSession, tmp_path: Path, nested: str, says: str
+) -> None:
+    lists = pa.StructArray.from_arrays([pa.array([[1.0, 2.0]])] * 2, ["t", "f"])
+    rows = pa.table({"id": [1], "ra": [10.0], "dec": [0.0], "lightcurve": lists})
+    pq.write_table(rows, tmp_path / "nested.parquet")
+    content = {
+        "job": "ingest",
+        "inputs": {"source": {"path": str(tmp_path / "nested.parquet")}},
+        "outputs": {"table": {"table": "nested"}},
+        "params": {"roles": {"id": "id"}},
+    }
+    run_job(parse_job(content), home=home, spark=spark)
+    content = {
+        "job": "lightcurves",
+        "inputs": {"lightcurves": {"table": "nested"}},
+        "params": {"nested": nested, "fields": {"time": "t", "flux": "f"}},
+        "outputs": {"lightcurves": {"table": "new"}},
+    }
+    with pytest.raises((ParameterError, SchemaError), match=says):
+        plan_job(parse_job(content), home=home)
+
+
+def test_epochs_of_sources_are_not_taken_apart(folder: Path, curves_home: Home) -> None:
+    content = {
+        "job": "lightcurves",
+        "inputs": nest(folder, "one"),
+        "params": PARAMS | {"layout": "long"},
+        "outputs": {"lightcurves": {"table": "new"}},
+    }
+    with pytest.raises(ParameterError, match=r"`params.layout: long` takes light curves apart"):
+        plan_job(parse_job(content), home=curves_home)
+
+
+def test_no_further_column_of_a_file_is_a_choice_too(
+    folder: Path, curves_home: Home, spark: SparkSession
+) -> None:
+    inputs = nest(folder, "one")
+    inputs["sources"] |= {"columns": []}
+    params = {"bands": BANDS}
+    outcome = run(curves_home, spark, "bare", inputs, params)
+    assert outcome.record.phase == "COMPLETED"
+    assert "visit" not in open_output(curves_home, "bare").schema
 
 
 @pytest.mark.parametrize("kinds", [("int32", "int64"), ("uint64", "int64"), ("int64", "int32")])

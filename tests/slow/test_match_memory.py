@@ -35,7 +35,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("radius", "select"), [(1.0, "nearest"), (3.0, "all"), (1.0, "one_to_one"), (20.0, "k")]
+    ("radius", "select"), [(1.0, "nearest"), (3.0, "all"), (1.0, "one_to_one"), (10.0, "k")]
 )
 def test_crowded_field_fits_a_task(crowded: list[Path], radius: float, select: str) -> None:
     command = [sys.executable, _SCRIPT, *crowded, radius, select]

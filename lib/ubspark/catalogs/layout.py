@@ -196,6 +196,12 @@ def naming(path: str) -> Iterator[None]:
         raise
     except (pa.ArrowInvalid, OSError) as error:
         said = str(error).strip().partition("\n")[0].rstrip(".")
+        if said.startswith("Expected all lists to be of size"):
+            msg = (
+                f"`{path}` has a column of lists of fixed size with null rows, which Arrow writes "
+                f"and cannot read ({said}). Write it again with lists of any size."
+            )
+            raise SourceError(msg) from error
         msg = f"`{path}` cannot be read: it is cut or damaged ({said})."
         raise SourceError(msg) from error
 

@@ -1,6 +1,7 @@
 """The export job: a table, or files, become a folder of files for other tools and other places."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from ubspark.catalogs.export.written import WrittenFolder
 from ubspark.catalogs.hats import HatsCatalog
 from ubspark.catalogs.hats.form import HatsForm
 from ubspark.catalogs.hats.java_properties import split_list
-from ubspark.catalogs.hats.stated import select_inherited
+from ubspark.catalogs.hats.stated import is_computed, select_inherited
 from ubspark.catalogs.hats.writer import HatsWriter
 from ubspark.catalogs.kept_types import to_kept_schema, to_plain_schema
 from ubspark.catalogs.schema import TableSchema
@@ -53,8 +54,12 @@ _HATS_ONLY = (
     "statistics",
     "properties",
 )
-#: Where a value is, beside the value itself.
-_INDEX_COLUMNS = ("Norder", "Dir", "Npix")
+#: Where a value is, beside the value itself; case does not tell columns apart.
+_INDEX_COLUMNS = ("norder", "dir", "npix", HEALPIX_29.name)
+#: Properties that name columns.
+_COLUMN_LISTS = ("hats_cols_default", "hats_cols_survey_id")
+#: Columns of files that tell their partition; those of other files tell another one.
+_PARTITION_COLUMNS = ("Norder", "Dir", "Npix")
 _PARQUET_ONLY = ("row_group_rows", "compression")
 Order = Annotated[int, Field(ge=0, le=29)]
 Rows = Annotated[int, Field(ge=1)]
@@ -105,7 +110,7 @@ class Export:
         """Name the export, and check columns and orders."""
         given = inputs["table"]
         table = _table(given)
-        schema = _choose(given)
+        schema = _choose(given, params)
         level = params.compression_level
         if level is None and params.compression == "zstd":
             level = _ZSTD_LEVEL
@@ -132,7 +137,7 @@ class Export:
         _ = n_cells
         given = inputs["table"]
         table = _table(given)
-        schema = _choose(given)
+        schema = _choose(given, params)
         share = table.read_layout().refine().estimate_share(schema.names)
         chosen = {"region": given.region, "where": given.where}
         return [
@@ -158,7 +163,7 @@ class Export:
             return _build_writer(given, params, staging.key).write(workspace.spark, staging)
 
         def summarise(written: Mapping[str, Any]) -> Summary:
-            return _summarise(written["folder"], params)
+            return _summarise(written["folder"], params, _find_stale(given, params))
 
         return JobResult({"folder": OutputFolder(params.format, write)}, summarise)
 
@@ -179,8 +184,20 @@ def _table(given: JobInput) -> Catalog:
     return given.table
 
 
-def _choose(given: JobInput) -> TableSchema:
+def _choose(given: JobInput, params: ExportParams) -> TableSchema:
     """Return the columns of the export: the index, the positions, and what is asked for."""
+    schema = _list_columns(given)
+    stale = _find_stale(given, params)
+    return schema.select([name for name in schema.names if name not in stale])
+
+
+def _find_stale(given: JobInput, params: ExportParams) -> list[str]:
+    """Return the columns that tell in which partition of another catalog a row was."""
+    names = _list_columns(given).names
+    return [n for n in _PARTITION_COLUMNS if n in names] if params.format == "hats" else []
+
+
+def _list_columns(given: JobInput) -> TableSchema:
     schema = _table(given).schema
     if given.columns is None:
         names = schema.names
@@ -234,12 +251,27 @@ def _validate_hats(params: ExportParams, schema: TableSchema, table: Catalog) ->
             msg = f"`params.{key}` must differ, got {twice} twice."
             raise ParameterError(msg)
     for column in params.indexes:
-        if column in _INDEX_COLUMNS:
+        if column.lower() in _INDEX_COLUMNS:
             msg = f"`params.indexes` cannot hold `{column}`, which an index catalog has of its own."
+            raise ParameterError(msg)
+        if re.search(r"[\s/\\]", column):
+            msg = (
+                f"`params.indexes` cannot hold `{column}`: the name is part of that of a folder, "
+                f"and may have no blank and no slash. Rename it at ingest."
+            )
             raise ParameterError(msg)
         if pa.types.is_nested(schema[column].type):
             msg = f"`params.indexes` cannot hold `{column}`, whose values are lists or structs."
             raise ParameterError(msg)
+    told = sorted(key for key in params.properties if is_computed(key))
+    if told:
+        msg = (
+            f"`params.properties` cannot hold `{told[0]}`, which the writer states itself. Give "
+            f"what describes the data, such as `obs_title`."
+        )
+        raise ParameterError(msg)
+    for key in _COLUMN_LISTS:
+        schema.validate_columns(split_list(params.properties.get(key)), table=table.uri)
     wrong = [margin for margin in params.margins if not 0 < margin <= MAX_RING_RADIUS_ARCSEC]
     if wrong:
         msg = (
@@ -251,7 +283,7 @@ def _validate_hats(params: ExportParams, schema: TableSchema, table: Catalog) ->
 
 def _build_writer(given: JobInput, params: ExportParams, key: str) -> HatsWriter | ShardWriter:
     table = _table(given)
-    schema = _choose(given)
+    schema = _choose(given, params)
     ra, dec = _find_position(given)
     source = select_rows(
         table.read_layout(), region=given.region, condition=given.where, ra=ra, dec=dec
@@ -294,7 +326,7 @@ def _build_form(
 ) -> HatsForm:
     inherited = _find_inherited(table)
     inherited.pop("obs_collection", None)
-    for key in ("hats_cols_default", "hats_cols_survey_id"):
+    for key in _COLUMN_LISTS:
         kept = [name for name in split_list(inherited.pop(key, None)) if name in schema]
         inherited |= {key: " ".join(kept)} if kept else {}
     stated = {}
@@ -349,7 +381,7 @@ def _describe_origin(given: JobInput, key: str) -> Origin:
     return Origin(str(table), identity, selection, key)
 
 
-def _summarise(written: WrittenFolder, params: ExportParams) -> Summary:
+def _summarise(written: WrittenFolder, params: ExportParams, stale: Sequence[str]) -> Summary:
     metrics = {
         "rows": written.n_rows,
         "rows_without_position": written.n_unplaced,
@@ -359,5 +391,10 @@ def _summarise(written: WrittenFolder, params: ExportParams) -> Summary:
     if written.n_unplaced and params.format == "hats":
         notes.append(
             f"{written.n_unplaced} rows have no usable position; they are left out of the catalog."
+        )
+    if stale:
+        notes.append(
+            f"{', '.join(f'`{name}`' for name in stale)} told the partition of a row in another "
+            f"catalog and would be wrong in this one; they are left out."
         )
     return Summary(metrics, notes=notes)

@@ -37,6 +37,10 @@ _EPOCH_ROLES = ("time", "flux", "flux_error", "band")
 Mask = Annotated[int, Field(ge=1, lt=2**63)]
 
 
+#: Codes of bands are signed bytes.
+_MOST_BANDS = 127
+
+
 def _validate_bands(bands: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Refuse names of which no two columns can be made, or that Delta takes in no column."""
     for band in bands or ():
@@ -46,6 +50,9 @@ def _validate_bands(bands: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if [other.lower() for other in bands or ()].count(band.lower()) > 1:
             msg = f"must differ, also without case, got {band!r} twice"
             raise ValueError(msg)
+    if bands and len(bands) > _MOST_BANDS:
+        msg = f"must be at most {_MOST_BANDS} bands, got {len(bands)}"
+        raise ValueError(msg)
     return bands
 
 
@@ -246,11 +253,11 @@ class LightCurveJob:
         SchemaError
             If the new epochs do not fit the light curves.
         """
-        if self.base is None:
-            return self.describe_new()
-        if self.params.layout == "long":
+        if self.has_sources and self.params.layout == "long":
             msg = "`params.layout: long` takes light curves apart; leave `inputs.sources` out."
             raise ParameterError(msg)
+        if self.base is None:
+            return self.describe_new()
         fits = RowFacts(self.describe_new(), CONSTRAINTS, self.properties)
         there = read_metadata(self.base.uri, version=self.base.version)
         validate_append(there, fits, table=str(self.base))
@@ -360,6 +367,14 @@ class LightCurveJob:
             return {role: known[role] for role in _EPOCH_ROLES if role in known}
         if self.has_sources:
             msg = "`params.nested` is for `inputs.lightcurves`; sources have one row per epoch."
+            raise ParameterError(msg)
+        schema = self.describe_input(self.main)
+        schema.validate_columns([params.nested], table=self.main.short_name)
+        if not pa.types.is_struct(schema[params.nested].type):
+            msg = (
+                f"`params.nested` must name a struct of lists, got `{params.nested}`, which is "
+                f"{schema[params.nested].type}. Lists that are columns need no `nested`."
+            )
             raise ParameterError(msg)
         for role in params.fields or {}:
             if role not in _EPOCH_ROLES:

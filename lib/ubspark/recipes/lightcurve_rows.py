@@ -29,7 +29,7 @@ from ubspark.timeseries.nest_tasks import (
     RegroupCells,
     SplitCounts,
 )
-from ubspark.timeseries.objects import find_id_type
+from ubspark.timeseries.objects import find_id_type, refuse_repeated
 
 __all__ = ["nest_rows", "open_layout", "plan_nesting", "regroup_rows"]
 
@@ -47,10 +47,27 @@ def nest_rows(job: LightCurveJob, workspace: Workspace) -> tuple[DataFrame, RowT
     """
     plan = plan_nesting(job, n_cells=workspace.n_cells, parallelism=workspace.parallelism)
     if plan is not None and workspace.plan != "shuffle":
+        _validate_objects(job, workspace)
         epochs, objects = (open_layout(job.inputs[n], job) for n in ("sources", "objects"))
         task = NestCells(epochs.refine(), objects.refine(), plan.cells, plan.tasks, job.curve)
         return create_task_frame(workspace.spark, plan), task
     return _shuffle(job, workspace), SplitCounts()
+
+
+def _validate_objects(job: LightCurveJob, workspace: Workspace) -> None:
+    """Refuse two objects of one identifier: no cell sees both where they lie far apart.
+
+    Raises
+    ------
+    SchemaError
+        If there are any.
+    """
+    name = job.curve.id
+    ids = _read_catalog(job, job.inputs["objects"], [name], workspace)
+    often = ids.groupBy(F.col(f"`{name}`").alias("id")).count().where("count > 1")
+    found = often.orderBy("id").take(1)
+    if found:
+        refuse_repeated(name, found[0].id)
 
 
 def plan_nesting(job: LightCurveJob, *, n_cells: int | None, parallelism: int) -> CellPlan | None:

@@ -89,7 +89,13 @@ def write_folder(
     staging = _get_staging(job, name)
     with staging.hold(), show_tasks(spark, f"{job.spec.job}: {name}"):
         staging.remove_leftovers()
-        return folder.write(staging)
+        try:
+            return folder.write(staging)
+        except UbsparkError:
+            if not staging.find_done():
+                # There is nothing that the next run could take up.
+                staging.clear()
+            raise
 
 
 def publish_folder(

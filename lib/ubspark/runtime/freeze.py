@@ -377,7 +377,7 @@ def _record_input(opened: JobInput, given: InputConfig) -> InputRecord:
     if opened.source is not None:
         options: dict[str, Any] = {"format": opened.source.format, **given.options}
         chosen = {
-            "columns": opened.columns and list(opened.columns),
+            "columns": None if opened.columns is None else list(opened.columns),
             "roles": dict(opened.roles),
             "region": opened.region and str(opened.region),
             "where": opened.where and str(opened.where),

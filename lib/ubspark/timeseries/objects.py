@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,13 @@ from ubspark.sky.vectors import (
 from ubspark.timeseries.kernels.reach import find_far
 from ubspark.timeseries.nesting import EpochRules, NestCounts, nest_epochs
 
-__all__ = ["CurveLayout", "find_id_type", "nest_alone", "nest_with_objects"]
+__all__ = [
+    "CurveLayout",
+    "find_id_type",
+    "nest_alone",
+    "nest_with_objects",
+    "refuse_repeated",
+]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -182,12 +188,23 @@ def _refuse_repeated(ids: pa.ChunkedArray, name: str) -> None:
     n_ids = len(ids)
     if n_ids and pc.count_distinct(ids, mode="all").as_py() != n_ids:
         counts = ids.combine_chunks().value_counts()
-        often = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
-        msg = (
-            f"Two objects have the `{name}` {often!r}; each object must have an identifier of "
-            f"its own."
+        refuse_repeated(
+            name, counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
         )
-        raise SchemaError(msg)
+
+
+def refuse_repeated(name: str, value: object) -> NoReturn:
+    """Refuse objects of which two have one identifier.
+
+    Raises
+    ------
+    SchemaError
+        Always.
+    """
+    msg = (
+        f"Two objects have the `{name}` {value!r}; each object must have an identifier of its own."
+    )
+    raise SchemaError(msg)
 
 
 def _place(

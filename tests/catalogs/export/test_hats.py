@@ -14,6 +14,7 @@ from cdshealpix.skymap import Skymap
 from ubspark.catalogs.export import read_manifest, verify_export
 from ubspark.catalogs.hats import HatsCatalog, open_hats
 from ubspark.catalogs.hats.planning import PixelItem, compute_margin_ranges
+from ubspark.catalogs.hats.spark import read_hats
 from ubspark.errors import ConflictError, ParameterError, SchemaError
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.run_job import run_job
@@ -141,7 +142,16 @@ def test_properties_name_the_rows_and_where_they_come_from(made: Path, workplace
         "ubspark_run_key": manifest.record["key"],
     }
     assert {key: entries.get(key) for key in wanted} == wanted
-    assert 0 < float(entries["moc_sky_fraction"]) <= 1
+    catalog = open_hats(str(made))
+    sizes = [(made / "stars" / file.path).stat().st_size for file in catalog.files]
+    assert catalog.partitions is not None
+    share = np.diff(catalog.partitions.ranges, axis=1).sum() / (12 * 4**29)
+    assert 0.1 < share < 1
+    assert float(entries["moc_sky_fraction"]) == pytest.approx(share, rel=1e-4)
+    assert entries["hats_estsize"] == str(-(-sum(sizes) // 1024))
+    assert entries["hats_max_bytes"] == str(max(sizes))
+    rows = [pq.read_metadata(made / "stars" / file.path).num_rows for file in catalog.files]
+    assert entries["hats_max_rows"] == str(max(rows))
 
 
 @pytest.mark.parametrize(("name", "threshold"), [("60", 60.0), ("1800", 1800.0)])
@@ -274,6 +284,8 @@ def test_rows_without_a_position_are_counted_or_refused(
     ]
     with pytest.raises(SchemaError, match=r"^5 rows of `.*stars@v0` have no usable position"):
         workplace.export(tmp_path / "none", format="hats", bad_rows="error")
+    # There is nothing in it that another run could take up.
+    assert [path.name for path in tmp_path.iterdir()] == ["some"]
     assert not (tmp_path / "none").exists()
 
 
@@ -350,6 +362,15 @@ def test_export_does_not_go_into_another(workplace: Place, tmp_path: Path) -> No
         ({"format": "hats", "indexes": ["curve"]}, "`params.indexes` cannot hold `curve`"),
         ({"format": "hats", "margins": ["0 arcsec"]}, "`params.margins` must be larger than 0"),
         ({"format": "hats", "margins": ["1 arcsec", "1000 mas"]}, "`params.margins` must differ"),
+        ({"format": "hats", "indexes": ["_healpix_29"]}, "`params.indexes` cannot hold `_healpix"),
+        (
+            {"format": "hats", "properties": {"hats_nrows": "5"}},
+            "`params.properties` cannot hold `hats_nrows`, which the writer states itself",
+        ),
+        (
+            {"format": "hats", "properties": {"dataproduct_type": "margin"}},
+            "`params.properties` cannot hold `dataproduct_type`",
+        ),
         ({"format": "hats", "indexes": ["id", "id"]}, "`params.indexes` must differ, got id twice"),
         ({"format": "parquet", "name": "n" * 101}, "`params.name`"),
         ({"format": "hats", "margins": ["170 deg"]}, "at most 36000 arcsec, got 612000 arcsec"),
@@ -364,3 +385,56 @@ def test_wrong_parameter_is_refused_at_once(
     with pytest.raises(ParameterError, match=says):
         workplace.export(tmp_path / "no", **params)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_no_index_can_have_are_refused(workplace: Place, tmp_path: Path) -> None:
+    rows = {"id": [1, 2], "ra": [1.0, 2.0], "dec": [1.0, 2.0], "B/V": [1, 2], "norder": [3, 4]}
+    pq.write_table(pa.table(rows), tmp_path / "odd.parquet")
+    for column, says in {
+        "B/V": "may have no blank and no slash",
+        "norder": "has of its own",
+    }.items():
+        content = {
+            "job": "export",
+            "inputs": {"table": {"path": str(tmp_path / "odd.parquet"), "roles": {"id": "id"}}},
+            "params": {"format": "hats", "indexes": [column]},
+            "outputs": {"folder": {"path": str(tmp_path / "out")}},
+        }
+        with pytest.raises(ParameterError, match=says):
+            run_job(parse_job(content), home=workplace.home, spark=workplace.spark)
+
+
+def test_columns_of_default_must_be_there(workplace: Place, tmp_path: Path) -> None:
+    properties = {"hats_cols_default": "id magg"}
+    with pytest.raises(SchemaError, match=r"`magg`.*Did you mean `mag`"):
+        workplace.export(tmp_path / "no", format="hats", properties=properties)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_statistics_of_wide_integers_are_exact(workplace: Place, tmp_path: Path) -> None:
+    wide = np.array([1, 2**63 - 1, 2**63, 2**64 - 1], dtype=np.uint64)
+    rows = {"id": wide, "ra": np.arange(4.0) * 90, "dec": np.zeros(4)}
+    pq.write_table(pa.table(rows), tmp_path / "wide.parquet")
+    content = {
+        "job": "export",
+        "inputs": {"table": {"path": str(tmp_path / "wide.parquet"), "roles": {"id": "id"}}},
+        "params": {"format": "hats", "statistics": True, "max_rows": 1},
+        "outputs": {"folder": {"path": str(tmp_path / "out")}},
+    }
+    run_job(parse_job(content), home=workplace.home, spark=workplace.spark)
+    found = pq.read_table(tmp_path / "out" / "per_partition_statistics.parquet")
+    assert sorted(found["id::max_value"].to_pylist()) == wide.tolist()
+
+
+def test_catalog_is_found_from_where_one_is(
+    workplace: Place, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(made.parent)
+    place = f"./{made.name}"
+    rows = read_hats(workplace.spark, place)
+    # The working folder of another process is another one.
+    monkeypatch.chdir("/")
+    assert rows.count() == N_PLACED
+    monkeypatch.chdir(made.parent)
+    outcome = workplace.ingest(Path(made.name), "from_here", roles={"id": "id"})
+    assert outcome.record.metrics["rows"] == N_PLACED

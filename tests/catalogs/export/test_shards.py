@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from ubspark.catalogs.delta import open_table
 from ubspark.catalogs.export.fits_file import FitsForm
+from ubspark.catalogs.export.flat_columns import to_text
 from ubspark.catalogs.export.manifest import CHECKSUM_FILE, read_manifest
 from ubspark.catalogs.export.origin import Origin
 from ubspark.catalogs.export.shards import plan_shards
@@ -87,6 +88,16 @@ def test_fits_holds_values_units_and_nulls(made: Made, expected: pa.Table) -> No
         assert table["curve_band"][i].tolist() == wanted["curve"]["band"]
     assert str(tables[0]["pmra"].unit) == "mas / yr"
     assert tables[0]["mag"].unit == "mag"
+
+
+def test_times_of_any_zone_are_those_of_utc() -> None:
+    seen = np.array(["2023-11-14T22:13:25.123456", "2023-07-01T00:00:00"], "datetime64[us]")
+    for zone in ("UTC", "America/New_York", "+05:30"):
+        column = pa.chunked_array([pa.array(seen).cast(pa.timestamp("us", zone))])
+        assert to_text(column).to_pylist() == [
+            "2023-11-14T22:13:25.123456",
+            "2023-07-01T00:00:00.000000",
+        ]
 
 
 def same(found: Any, wanted: Any) -> bool:

@@ -56,6 +56,10 @@ def change_type(folder: Path) -> None:
     pq.write_table(rows.set_column(place, "mag", rows["mag"].cast(pa.string())), folder / FIRST)
 
 
+def drop_position(folder: Path) -> None:
+    pq.write_table(pq.ParquetFile(folder / FIRST).read().drop("ra"), folder / FIRST)
+
+
 def drop_index(folder: Path) -> None:
     pq.write_table(pq.ParquetFile(folder / FIRST).read().drop("_healpix_29"), folder / FIRST)
 
@@ -171,6 +175,7 @@ BROKEN = {
         SchemaError,
         "Column `mag` has type string in .*, but double in the catalog's `_common_metadata`",
     ),
+    "position lost": (drop_position, SchemaError, "lacks the column `ra`"),
     "index lost": (drop_index, SchemaError, "lacks the column `_healpix_29`"),
 }
 

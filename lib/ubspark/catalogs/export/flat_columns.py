@@ -42,7 +42,8 @@ def flatten_rows(rows: pa.Table) -> pa.Table:
 def to_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return dates, times and decimals as text: ISO 8601, UTC."""
     if pa.types.is_timestamp(column.type):
-        utc = column.cast(pa.timestamp("us", column.type.tz))
+        # What is formatted is the time of day in the zone of the type.
+        utc = column.cast(pa.timestamp("us", column.type.tz and "UTC"))
         return pc.strftime(utc, format="%Y-%m-%dT%H:%M:%S")
     return column.cast(pa.string())
 

@@ -128,12 +128,18 @@ class HatsCatalog:
     def read_footers(self, files: tuple[FolderFile, ...]) -> Footers:
         """Return the footers of some files, checked against the schema."""
         found = read_footers([self.folder.join(file.path) for file in files])
-        needed = self.index.sources if self.is_catalog else ()
-        found.validate(self.stored, needed=needed)
+        found.validate(self.stored, needed=self._needed if self.is_catalog else ())
         if self._is_placed and self.partitions is not None:
             limits = self._find_limits()
             found.validate_places(self.index, [limits[file.path] for file in files])
         return found
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        """The columns that every file must have: without its position a row is in no region."""
+        known = (self.roles.get(role) for role in ("ra", "dec"))
+        positions = (name for name in known if name is not None and name in self.stored.names)
+        return tuple(dict.fromkeys([*self.index.sources, *positions]))
 
     def _find_limits(self) -> dict[str, tuple[int, int]]:
         """Return the half-open range of ``_healpix_29`` of each file."""
@@ -224,6 +230,7 @@ class HatsCatalog:
             schema=self.schema.to_arrow(),
             stored=self.stored,
             index=self.index,
+            needed=self._needed,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pyarrow import fs
 
@@ -28,8 +29,9 @@ class Folder:
 
     @classmethod
     def at(cls, place: str) -> "Folder":
-        """Return the folder at a path or URI."""
-        return cls(to_local_path(place).rstrip("/") or "/")
+        """Return the folder at a path, relative to where this process is, or a URI."""
+        local = to_local_path(place)
+        return cls(place.rstrip("/") if "://" in local else str(Path(local).absolute()))
 
     def join(self, path: str) -> str:
         """Return the path or URI of a name below the folder."""

@@ -45,6 +45,8 @@ class HatsLayout:
         Arrow schema of the table, ``_healpix_29`` included, and of the files.
     index
         How rows get their index.
+    needed
+        Columns that every file must have.
     bounds
         By column: row groups that state minima and maxima outside are not read.
     """
@@ -58,6 +60,7 @@ class HatsLayout:
     schema: pa.Schema
     stored: pa.Schema
     index: SpatialIndex
+    needed: tuple[str, ...] = ()
     bounds: Bounds = field(default_factory=dict)
 
     def refine(self) -> "HatsLayout":
@@ -73,7 +76,7 @@ class HatsLayout:
         if len(self.paths) > MAX_FOOTERS or np.all(self.groups >= 0):
             return self
         footers = read_footers(self.paths)
-        footers.validate(self.stored, needed=self.index.sources)
+        footers.validate(self.stored, needed=self.needed)
         return self._split(footers)
 
     def narrow(self, bounds: Bounds) -> "HatsLayout":

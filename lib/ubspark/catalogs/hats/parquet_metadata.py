@@ -59,9 +59,15 @@ def write_statistics(folder: Path, paths: Sequence[str], pixels: Sequence[tuple[
             rows.append([order, pixel, group, *facts])
     shown = (name.removesuffix(".list.element") for name in names)
     header = [f"{name}::{what}" for name in shown for what in _STATISTICS]
-    columns = [pa.array(list(values)) for values in zip(*rows, strict=True)]
+    columns = [_to_array(values) for values in zip(*rows, strict=True)]
     table = pa.Table.from_arrays(columns, names=["Norder", "Npix", "row_group_index", *header])
     pq.write_table(table, folder / "per_partition_statistics.parquet")
+
+
+def _to_array(values: Sequence[Any]) -> pa.Array:
+    """Return values as a column; Arrow would take whole numbers for signed, however large."""
+    is_unsigned = any(isinstance(value, int) and value >= 1 << 63 for value in values)
+    return pa.array(values, pa.uint64() if is_unsigned else None)
 
 
 def _read_first(path: Path) -> pa.Table:

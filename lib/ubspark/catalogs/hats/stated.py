@@ -7,7 +7,7 @@ from typing import Any
 
 from ubspark import __version__
 
-__all__ = ["format_properties", "select_inherited", "state_common"]
+__all__ = ["format_properties", "is_computed", "select_inherited", "state_common"]
 
 _FORMAT_VERSION = "v1.0"
 _FORMAT_DATE = "2025-08-22"
@@ -25,16 +25,26 @@ _INHERITED = frozenset(
         "addendum_description",
     }
 )
+#: What follows from the rows and the run.
+_COMPUTED = frozenset({"dataproduct_type", "moc_sky_fraction"})
+_COMPUTED_PREFIXES = ("hats_", "prov_", "ubspark_")
 _WORD = re.compile(r"[\r\n]+")
 
 
 def select_inherited(entries: Mapping[str, str]) -> dict[str, str]:
     """Return the properties of a catalog that stay true of a copy of its rows."""
-    return {
-        key: value
-        for key, value in entries.items()
-        if key in _INHERITED or key.startswith(_INHERITED_PREFIXES)
-    }
+    return {key: value for key, value in entries.items() if _is_inherited(key)}
+
+
+def is_computed(key: str) -> bool:
+    """Whether a property follows from the rows and the run, so that nobody else can state it."""
+    if key in _COMPUTED:
+        return True
+    return key.startswith(_COMPUTED_PREFIXES) and not _is_inherited(key)
+
+
+def _is_inherited(key: str) -> bool:
+    return key in _INHERITED or key.startswith(_INHERITED_PREFIXES)
 
 
 def state_common(kind: str, name: str, n_rows: int, n_bytes: int) -> dict[str, Any]:
