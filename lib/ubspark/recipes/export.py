@@ -101,7 +101,7 @@ class Export:
     """Write a table as a HATS catalog, or as Parquet, FITS or VOTable files."""
 
     name = "export"
-    version = "1"
+    version = "2"
     inputs: Mapping[str, str] = {"table": "catalog"}
     outputs: Mapping[str, str] = {"folder": "folder"}
     params = ExportParams
