@@ -45,6 +45,7 @@ def make_catalog(seed: int, first_id: int) -> pa.Table:
             "dec": dec,
             "err": pa.array(rng.uniform(0.2, 1.5, N)),
             "mag": pa.array(rng.uniform(10, 20, N)),
+            "colour": ["red"] * N,
         }
     )
 
@@ -303,7 +304,19 @@ def test_identifiers_come_in_the_order_of_the_list(
 
 
 BAD: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
-    "k": ("crossmatch", {}, {"k": 3}, "`k` counts with `select: k`"),
+    "k": ("crossmatch", {}, {"k": 3}, r"^`params\.k` counts with `select: k`"),
+    "prior": (
+        "crossmatch",
+        {},
+        {"probability": {"left_error": "1 arcsec", "prior": 2}},
+        r"^`params\.probability\.prior`: input should be less than 1, got 2\.$",
+    ),
+    "words": (
+        "crossmatch",
+        {},
+        {"row_radius": {"left": "colour", "unit": "arcsec"}},
+        "Column `colour` of .* must hold numbers, got string",
+    ),
     "one": ("neighbors", {}, {"select": "one_to_one"}, "has no meaning within one catalog"),
     "unit": ("crossmatch", {}, {"row_radius": {"left": "mag"}}, "does not say its unit"),
     "column": ("crossmatch", {}, {"row_radius": {"left": "er"}}, "Did you mean `err`"),

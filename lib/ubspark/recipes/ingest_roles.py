@@ -45,8 +45,8 @@ def find_roles(source: Source, given: Mapping[str, str]) -> dict[str, str]:
         if role not in roles:
             shown = ", ".join(column.name for column in source.columns[:30])
             msg = (
-                f"Say which column is the {ROLES[role].description}: `--{role} COLUMN` or "
-                f"`params.roles.{role}`. Available columns: {shown}."
+                f"Say which column is the {ROLES[role].description}: `--{role} COLUMN`, or in a "
+                f"job file `roles: {{{role}: COLUMN}}`. Available columns: {shown}."
             )
             raise ParameterError(msg)
     return dict(sorted(roles.items()))

@@ -91,9 +91,13 @@ def compute_arcsec_factor(table: Catalog, column: str, unit: str | None) -> floa
     Raises
     ------
     ParameterError
-        If the unit is not known, or is no angle.
+        If the column holds no numbers, or its unit is not known or no angle.
     """
     table.schema.validate_columns([column], table=table.uri)
+    if not _is_number(table.schema[column].type):
+        kind = table.schema[column].type
+        msg = f"Column `{column}` of `{table.uri}` must hold numbers, got {kind}."
+        raise ParameterError(msg)
     known = table.schema[column].unit or unit
     if known is None:
         msg = (

@@ -233,8 +233,12 @@ def validate_model(model: type[M], content: Any, prefix: str = "") -> M:
         raise ParameterError(_describe(model, first, prefix)) from error
 
 
+#: What pydantic puts among the keys where a value may be of several kinds.
+_KINDS = re.compile(r"TableRef|str|int|float|bool|constrained-\w+|\w[\w-]*\[.*\]")
+
+
 def _describe(model: type[BaseModel], error: Mapping[str, Any], prefix: str) -> str:
-    path = [str(part) for part in error["loc"] if part not in ("TableRef", "str")]
+    path = [str(part) for part in error["loc"] if not _KINDS.fullmatch(str(part))]
     shown = prefix + ".".join(path)
     if error["type"] == "extra_forbidden":
         known = _find_keys(model, path[:-1])
@@ -249,6 +253,9 @@ def _describe(model: type[BaseModel], error: Mapping[str, Any], prefix: str) -> 
         keys = ", ".join(_find_keys(model, path))
         return f"`{shown}` must hold keys ({keys}), got {error['input']!r}."
     message = str(error["msg"]).removeprefix("Value error, ")
+    if not path and message.startswith("`"):
+        # Keys that do not go together: the sentence names them.
+        return f"`{prefix}{message[1:]}."
     if error["type"] == "value_error":
         return f"`{shown}` {message}."
     return f"`{shown}`: {message[0].lower()}{message[1:]}, got {error['input']!r}."
