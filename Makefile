@@ -10,7 +10,7 @@ IMAGE ?= localhost/ubspark:dev
 export UBSPARK_DATA ?= $(CURDIR)/../shared/data
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch bench-crossmatch-cost clean bench-gpu bench-periodograms bench-periodograms-run eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-feets peer-lsdb peer-acid peer-rocrate image k8s-jobs test-k8s test-operator test-s3
+.PHONY: help setup demo test test-kill test-slow test-peer peer-hats bench-hats lint typing docs dist lock bench-kernel bench-crossmatch bench-crossmatch-cost clean bench-gpu bench-periodograms bench-periodograms-run eval-periods bench-features bench-catalogs bench-digest peer-light-curve peer-feets peer-lsdb peer-acid peer-rocrate peer-stilts image k8s-jobs test-k8s test-operator test-s3
 
 help:  ## Show the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -50,7 +50,7 @@ test-k8s: setup  ## Run the tests on the Kubernetes cluster of KUBECONFIG, whose
 test-operator: setup  ## Run SparkApplications on a cluster that has the Spark operator.
 	$(BIN)/pytest -m operator tests/k8s
 
-test-peer: setup peer-hats peer-lsdb peer-acid peer-light-curve peer-rocrate  ## Compare with the other tools of the field, in environments of their own.
+test-peer: setup peer-hats peer-lsdb peer-acid peer-light-curve peer-rocrate peer-stilts  ## Compare with the other tools of the field, in environments of their own.
 	$(BIN)/pytest -m peer
 
 peer-hats: .peers/hats/.ready  ## Make the environment of hats and LSDB.
@@ -126,6 +126,8 @@ bench-catalogs: setup .peers/lsdb/.ready  ## Time reading and writing HATS, and 
 peer-light-curve: .peers/light-curve/.ready  ## Make the environment of light-curve.
 peer-feets: .peers/feets/.ready  ## Make the environment of feets.
 peer-lsdb: .peers/lsdb/.ready  ## Make the environment of the newest LSDB.
+peer-stilts:  ## Install STILTS from the packages of Debian or Ubuntu, where that is allowed.
+	@sh scripts/install_stilts.sh
 peer-acid: .peers/acid/.ready  ## Make the environment of ACID.
 peer-rocrate: .peers/rocrate/.ready  ## Make the environment of the validator of RO-Crates.
 

@@ -31,7 +31,7 @@ class Folder:
     def at(cls, place: str) -> "Folder":
         """Return the folder at a path, relative to where this process is, or a URI."""
         local = to_local_path(place)
-        return cls(place.rstrip("/") if "://" in local else str(Path(local).absolute()))
+        return cls(local.rstrip("/") if "://" in local else str(Path(local).absolute()))
 
     def join(self, path: str) -> str:
         """Return the path or URI of a name below the folder."""
