@@ -35,6 +35,8 @@ _MAX_CELL_PIXELS = 4096
 # Around so many scattered positions each gets small pixels of its own.
 _MAX_SCATTERED = 16_384
 _MAX_STEPS = 4
+# Of so many positions the rest is like them.
+_SAMPLE = 65_536
 _PIXEL_SIZE_ARCSEC = math.sqrt(4.0 * math.pi / 12.0) * ARCSEC_PER_RADIAN
 
 
@@ -93,16 +95,18 @@ def compute_ring_of_positions(healpix: IntArray, radius_arcsec: float) -> IntArr
         If the radius is out of range.
     """
     reach = _validate_radius(radius_arcsec) + SLACK_ARCSEC
-    values = healpix[healpix >= 0]
-    if values.size == 0:
-        return np.empty((0, 2), dtype=np.int64)
+    values = healpix
     if np.any(values[1:] < values[:-1]):
         values = np.sort(values, kind="stable")
+    values = values[np.searchsorted(values, 0) :]
+    if values.size == 0:
+        return np.empty((0, 2), dtype=np.int64)
     covered: list[tuple[IntArray, int]] = []
     order, finest = -1, _find_step_order(reach)
     # Nothing is looked at more closely than that: one position of each such pixel is enough.
-    pixels = values >> _shift(finest)
-    values = np.append(values[:-1][pixels[1:] != pixels[:-1]], values[-1])
+    first = values[:_SAMPLE] >> _shift(finest)
+    if np.any(first[1:] == first[:-1]):
+        values = values[_find_starts(values >> _shift(finest))]
     plain = max(0, find_ring_order(radius_arcsec))
     while values.size:
         if covered and values.size <= _MAX_CELL_PIXELS:
@@ -111,7 +115,7 @@ def compute_ring_of_positions(healpix: IntArray, radius_arcsec: float) -> IntArr
         order = min(max(order + 1, _find_order_of_positions(values)), finest)
         pixels, counts = _count_runs(values >> _shift(order))
         grown = _grow(pixels, order, reach)
-        fringe = _leave_out(np.setdiff1d(grown, pixels, assume_unique=True), order, covered)
+        fringe = _leave_out(grown[~_is_among(grown, pixels)], order, covered)
         if order == finest:
             covered.append((grown, order))
             break
@@ -187,6 +191,8 @@ def _find_order_of_run(n_indices: int) -> int:
 
 def _find_order_of_positions(healpix: IntArray) -> int:
     """Return the finest order at which sorted positions lie in few pixels."""
+    # Of very many some tell as well how many pixels there are, where those are few.
+    healpix = healpix[:: max(1, healpix.size // _SAMPLE)]
     # Neighbours in the list share a pixel when they differ below its lowest bit only.
     bits = np.frexp((healpix[1:] ^ healpix[:-1]).astype(np.float64))[1]
     n_pixels = 1 + np.cumsum(np.bincount(bits, minlength=64)[::-1])[::-1]
@@ -198,14 +204,29 @@ def _find_order_of_positions(healpix: IntArray) -> int:
 
 def _count_runs(values: IntArray) -> tuple[IntArray, IntArray]:
     """Return the different ones of sorted values, and how often each comes."""
-    starts = np.flatnonzero(np.diff(values, prepend=values[0] - 1))
+    starts = _find_starts(values)
     return values[starts], np.diff(starts, append=values.size)
+
+
+def _find_starts(values: IntArray) -> IntArray:
+    """Return where other values begin in an array that is not empty."""
+    return np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
+
+
+def _is_among(values: IntArray, others: IntArray) -> NDArray[np.bool_]:
+    """Tell which values are among sorted ones; where these are many, `numpy.isin` takes longer."""
+    if others.size == 0:
+        return np.zeros(values.size, dtype=bool)
+    place = np.searchsorted(others, values)
+    place[place == others.size] = 0
+    found: NDArray[np.bool_] = others[place] == values
+    return found
 
 
 def _leave_out(pixels: IntArray, order: int, covered: list[tuple[IntArray, int]]) -> IntArray:
     """Return the pixels that do not lie in those of lower orders."""
     for others, other_order in covered:
-        pixels = pixels[~np.isin(pixels >> (2 * (order - other_order)), others)]
+        pixels = pixels[~_is_among(pixels >> (2 * (order - other_order)), others)]
     return pixels
 
 
@@ -213,7 +234,7 @@ def _touch(pixels: IntArray, others: IntArray, order: int, reach: float) -> NDAr
     """Tell which pixels may hold points within the reach of other ones."""
     if others.size == 0:
         return np.zeros(pixels.size, dtype=bool)
-    return np.isin(pixels, _grow(others, order, reach), assume_unique=True)
+    return _is_among(pixels, _grow(others, order, reach))
 
 
 def _grow(pixels: IntArray, order: int, reach: float) -> IntArray:
@@ -222,22 +243,24 @@ def _grow(pixels: IntArray, order: int, reach: float) -> IntArray:
     is_run = pixels[-1] - pixels[0] == pixels.size - 1
     grown = frontier = pixels
     for _ in range(n_steps):
-        found = compute_neighbours(frontier, order).ravel()
+        # Each direction by itself is nearly sorted.
+        found = compute_neighbours(frontier, order).T.ravel()
         is_new = found >= 0
         if is_run:
             # Most neighbours lie in the run itself: they go before the sorting.
             is_new &= (found < pixels[0]) | (found > pixels[-1])
-        frontier = np.setdiff1d(_sort_unique(found[is_new]), grown, assume_unique=True)
+        found = _sort_unique(found[is_new])
+        frontier = found[~_is_among(found, grown)]
         if frontier.size == 0:
             break
-        grown = np.sort(np.concatenate([grown, frontier]))
+        grown = np.sort(np.concatenate([grown, frontier]), kind="stable")
     return grown
 
 
 def _sort_unique(values: IntArray) -> IntArray:
     """Return the different values, sorted; `numpy.unique` hashes them, which takes longer."""
-    values = np.sort(values)
-    return values[np.diff(values, prepend=-1) > 0]
+    values = np.sort(values, kind="stable")
+    return values[_find_starts(values)] if values.size else values
 
 
 def _to_ranges(pixels: IntArray, order: int) -> IntArray:
