@@ -182,6 +182,23 @@ def test_cuts_fall_where_files_begin() -> None:
     assert set(found.cells[:, 0].tolist()) <= set(left.low.tolist())
 
 
+def test_files_of_one_pixel_are_cut_at_neither() -> None:
+    """Their first rows lie somewhat apart, whichever comes first."""
+    rng = np.random.default_rng(2)
+    width = 4**29 // 8
+    sides = []
+    for _ in range(2):
+        first = np.arange(96) * width + rng.integers(0, width // 1000, 96)
+        last = np.arange(1, 97) * width - rng.integers(1, width // 1000, 96)
+        sides.append(make(list(zip(first, last, np.full(96, 500_000), strict=True))))
+    found = plan(*sides)
+    assert 40 < len(found.cells) <= 96
+    for side in sides:
+        lows, highs = (np.asarray(ends)[:, None] for ends in (side.low, side.high))
+        meets = (lows < found.cells[:, 1]) & (highs >= found.cells[:, 0])
+        assert meets.sum(axis=1).tolist() == [1] * 96
+
+
 def test_cells_bound_rows_and_tasks_hold_several_without_being_asked() -> None:
     """A hundred million rows."""
     found = plan(make_even(1000), make_even(1000), parallelism=4)

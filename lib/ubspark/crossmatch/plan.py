@@ -145,7 +145,7 @@ def plan_cells(
     wanted = n_cells or max(parallelism, int(np.ceil(total / _ROWS_PER_CELL)))
     if n_cells is None:
         wanted = max(1, min(wanted, int(total // _LEAST_ROWS_PER_TASK) or 1))
-    cuts = _cut(edges, work, np.unique(low), wanted)
+    cuts = _cut(edges, work, _find_starts(low, high, _select_placed(right)[0]), wanted)
     cells = np.stack([cuts[:-1], cuts[1:]], axis=1)
     cells = cells[_holds_rows(cells, low, high)]
     n_left, n_right = (
@@ -235,6 +235,21 @@ def _compute_density(
     np.add.at(active, last, -1)
     # Sums of differences do not cancel to zero in floating point; the count of entries does.
     return np.where(np.cumsum(active) > 0, np.maximum(np.cumsum(change), 0.0), 0.0)[:-1]
+
+
+def _find_starts(low: IntArray, high: IntArray, right_low: IntArray) -> IntArray:
+    """Return where files begin, in gaps between them where a file of the right side does.
+
+    Two files of one pixel begin at their first rows, somewhat apart: a cut at the later one would
+    leave rows of the other file to the cell before.
+    """
+    order = np.argsort(low, kind="stable")
+    reach = np.maximum.accumulate(high[order])
+    starts, first = np.unique(low[order], return_index=True)
+    before = np.concatenate([[-1], reach])[first]
+    right_low = np.append(np.unique(right_low), _END)
+    other = right_low[np.searchsorted(right_low, before, side="right")]
+    return np.unique(np.where((before < starts) & (other < starts), other, starts))
 
 
 def _cut(edges: FloatArray, work: FloatArray, starts: IntArray, n_cells: int) -> IntArray:
