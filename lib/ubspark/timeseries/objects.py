@@ -188,9 +188,8 @@ def _refuse_repeated(ids: pa.ChunkedArray, name: str) -> None:
     n_ids = len(ids)
     if n_ids and pc.count_distinct(ids, mode="all").as_py() != n_ids:
         counts = ids.combine_chunks().value_counts()
-        refuse_repeated(
-            name, counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"].as_py()
-        )
+        often = counts.filter(pc.greater(counts.field("counts"), 1))[0]["values"]
+        refuse_repeated(name, often.as_py())
 
 
 def refuse_repeated(name: str, value: object) -> NoReturn:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ubspark.sky.vectors import to_unit_vectors
+from ubspark.sky.vectors import compute_chord_squared, to_unit_vectors
 from ubspark.timeseries.kernels.compiled import compiled
 
 __all__ = ["find_far"]
@@ -51,9 +51,8 @@ def find_far(
     owners = number[unsure]
     here = to_unit_vectors(ra[unsure], dec[unsure])
     there = to_unit_vectors(own_ra[owners], own_dec[owners])
-    step = here - there
     largest = 2 * np.sin(0.5 * reach_arcsec * _RADIAN_PER_ARCSEC)
-    is_far[unsure] = ~(np.einsum("ij,ij->i", step, step) <= largest * largest)
+    is_far[unsure] = ~(compute_chord_squared(here, there) <= largest * largest)
     return is_far
 
 
