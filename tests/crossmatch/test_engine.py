@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 from reference import MemorySource, make_source, run_engine, run_reference
 
-from ubspark.crossmatch.options import How, MatchOptions, Select
+from ubspark.crossmatch.options import How, MatchOptions, PositionColumns, Select
 
 ARCSEC = 1 / 3600
 
@@ -126,22 +126,73 @@ def test_min_radius_and_own_identifier_are_left_out(select: Select, how: How) ->
 @pytest.mark.parametrize("combine", ["sum", "quadrature"])
 @pytest.mark.parametrize("select", get_args(Select))
 def test_rows_bring_their_own_radius(select: Select, combine: Any) -> None:
-    from ubspark.crossmatch.options import PositionColumns
-
     rng = np.random.default_rng(8)
     sides = []
     for seed in (0, 1):
         ra, dec = _clump(0, 45, 60, 4.0, seed)
         radius = rng.uniform(0.1, 2.0, 60)
         radius[::10] = np.nan
+        radius[5::20] *= -1
         sides.append(make_source(ra, dec, r=radius))
     left, right = sides
     columns = PositionColumns("id", "ra", "dec", radius="r")
     options = MatchOptions(6.0, how="outer", select=select, k=2, combine=combine, n_sigma=1.5)
-    a, b = (np.nan_to_num(side.table["r"].to_numpy()) for side in sides)
+    a, b = (np.fmax(side.table["r"].to_numpy(), 0.0) for side in sides)
     limit = a[:, None] + b if combine == "sum" else np.sqrt(a[:, None] ** 2 + b**2)
     expected = run_reference(left, right, options, 1.5 * limit)
     assert run_engine(left, right, options, _cuts(left, right), columns) == expected
+
+
+@pytest.mark.parametrize("select", ["nearest", "all"])
+def test_limits_are_inclusive(select: Select) -> None:
+    left, right = make_source([10.0], [45.0]), make_source([10.0003], [45.0002], r=[0.0])
+    ((_, _, dist, _, _),) = run_engine(left, right, MatchOptions(5.0, select=select))
+    above, below = np.nextafter(dist, 9.0), np.nextafter(dist, 0.0)
+    columns = PositionColumns("id", "ra", "dec", radius="r")
+    for limits, is_found in (
+        ({"min_radius_arcsec": dist}, True),
+        ({"min_radius_arcsec": above}, False),
+        ({"combine": "sum", "n_sigma": dist}, True),
+        ({"combine": "sum", "n_sigma": below}, False),
+    ):
+        right = make_source([10.0003], [45.0002], r=[1.0])
+        left = make_source([10.0], [45.0], r=[0.0])
+        found = run_engine(left, right, MatchOptions(5.0, select=select, **limits), (), columns)
+        assert bool(found) == is_found, limits
+    radius = MatchOptions(dist, select=select)
+    assert run_engine(left, right, radius)
+
+
+@pytest.mark.parametrize("combine", ["sum", "quadrature"])
+@pytest.mark.parametrize("bad", [-2.0, np.nan, np.inf])
+def test_radii_that_are_none_count_as_nothing(bad: float, combine: Any) -> None:
+    left, right = make_source([10.0], [45.0], r=[bad]), make_source([10.0], [45.0002], r=[1.0])
+    columns = PositionColumns("id", "ra", "dec", radius="r")
+    for n_sigma, is_found in ((0.7, False), (0.73, True)):
+        options = MatchOptions(5.0, combine=combine, n_sigma=n_sigma)
+        assert bool(run_engine(left, right, options, (), columns)) == is_found
+
+
+@pytest.mark.parametrize(
+    "bad", [{"e_ra": -1.0}, {"e_dec": np.nan}, {"rho": 1.5}, {"rho": np.nan}, {"e_ra": np.inf}]
+)
+def test_errors_that_are_none_count_as_nothing(bad: dict[str, float]) -> None:
+    columns = PositionColumns(
+        "id", "ra", "dec", ra_error="e_ra", dec_error="e_dec", ra_dec_corr="rho"
+    )
+    given = {"e_ra": 0.5, "e_dec": 0.5, "rho": 0.0}
+    ((wrong, _),) = bad.items()
+    sides = [
+        (
+            make_source([10.0], [45.0], **{name: [value] for name, value in errors.items()}),
+            make_source([10.0], [45.0003], **{name: [value] for name, value in given.items()}),
+        )
+        for errors in (given | bad, given | {wrong: 0.0})
+    ]
+    for n_sigma in (1.5, 1.6, 2.1, 2.2):
+        options = MatchOptions(5.0, is_elliptic=True, n_sigma=n_sigma)
+        found, expected = (run_engine(*side, options, (), columns) for side in sides)
+        assert found == expected, n_sigma
 
 
 def test_a_crowded_cell_is_cut_and_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from astropy.coordinates import SkyCoord, search_around_sky
 
 from ubspark.crossmatch.kernels import find_nearest
-from ubspark.crossmatch.kernels.limits import combine_radii, compute_normalised_separation
+from ubspark.crossmatch.kernels.limits import combine_radii
 from ubspark.crossmatch.kernels.pairs import count_pairs, find_pairs, sort_pairs
 from ubspark.crossmatch.kernels.selections import (
     ACCEPTED,
@@ -106,43 +106,11 @@ def test_ties_go_to_the_lower_identifiers() -> None:
     assert sorted(zip(found.left.tolist(), found.right.tolist(), strict=True)) == [(0, 0), (1, 1)]
 
 
-def test_radii_combine_and_missing_ones_count_as_nothing() -> None:
-    pairs = find_pairs(*(to_unit_vectors([1.0, 1.0], [1.0, 1.0]),) * 2, radius_arcsec=1.0)
-    left, right = np.array([3.0, np.nan]), np.array([4.0, 1.0])
-    total = combine_radii(pairs, left, right, combine="sum")
-    root = combine_radii(pairs, left, right, combine="quadrature")
-    where = {pair: k for k, pair in enumerate(zip(pairs.left, pairs.right, strict=True))}
-    assert total[where[0, 0]] == 7.0
-    assert root[where[0, 0]] == 5.0
-    assert total[where[1, 1]] == root[where[1, 1]] == 1.0
-
-
-def test_normalised_separation_is_that_of_the_matrices() -> None:
-    rng = np.random.default_rng(4)
-    ra, dec = 40 + rng.normal(0, 1, 50) / 3600, 60 + rng.normal(0, 1, 50) / 3600
-    vectors = to_unit_vectors(ra, dec)
-    sigma = rng.uniform(0.1, 1.0, (2, 50))
-    rho = rng.uniform(-0.9, 0.9, 50)
-    covariance = np.stack([sigma[0] ** 2, sigma[1] ** 2, rho * sigma[0] * sigma[1]], axis=1)
-    pairs = find_pairs(vectors, vectors, radius_arcsec=3.0)
-    found = compute_normalised_separation(pairs, vectors, vectors, covariance, covariance)
-    here, there = (SkyCoord(ra[i], dec[i], unit="deg") for i in (pairs.left, pairs.right))
-    east, north = here.spherical_offsets_to(there)
-    offsets = np.stack([east.arcsec, north.arcsec], axis=1)
-    for k in range(0, len(pairs.left), 37):
-        total = covariance[pairs.left[k]] + covariance[pairs.right[k]]
-        matrix = np.array([[total[0], total[2]], [total[2], total[1]]])
-        expected = np.sqrt(offsets[k] @ np.linalg.solve(matrix, offsets[k]))
-        assert found[k] == pytest.approx(expected, rel=1e-4, abs=1e-6)
-
-
-def test_without_errors_only_equal_positions_agree() -> None:
-    vectors = to_unit_vectors([1.0, 1.0], [1.0, 1.0001])
-    pairs = find_pairs(vectors, vectors, radius_arcsec=1.0)
-    nothing = np.zeros((2, 3))
-    found = compute_normalised_separation(pairs, vectors, vectors, nothing, nothing)
-    assert found[pairs.left == pairs.right].tolist() == [0.0, 0.0]
-    assert np.all(np.isinf(found[pairs.left != pairs.right]))
+def test_radii_combine() -> None:
+    pairs = find_pairs(*(to_unit_vectors([1.0], [1.0]),) * 2, radius_arcsec=1.0)
+    left, right = np.array([3.0]), np.array([4.0])
+    assert combine_radii(pairs, left, right, combine="sum").tolist() == [7.0]
+    assert combine_radii(pairs, left, right, combine="quadrature").tolist() == [5.0]
 
 
 @pytest.mark.parametrize("radius", [0.0, -1.0, 4e5, np.nan])

@@ -116,6 +116,19 @@ def test_catalogs_without_common_objects_have_no_radius() -> None:
     assert find_recommended_radius(total) == 0.0
 
 
+def test_mean_offset_is_that_of_the_pairs() -> None:
+    rng = np.random.default_rng(11)
+    left = rng.uniform(-100, 100, (50, 2)) * 10
+    # Well within one bin of the picture, which is 2 * 5 / 64 arcsec wide.
+    right = left + np.array([0.0123, -0.0321])
+    ids = np.arange(50)
+    options = MatchOptions(RADIUS)
+    sides = (Side(place(rows, ids), COLUMNS, []) for rows in (left, right))
+    total, _ = run(Match(*sides, options))
+    caption = draw_match(total)["offsets"].caption
+    assert caption == "50 pairs; mean offset +0.0123 arcsec east, -0.0321 arcsec north."
+
+
 def test_report_has_its_pictures() -> None:
     total, rows = run(make_match(10, select="nearest"))
     figures = draw_match(total)

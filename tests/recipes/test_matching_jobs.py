@@ -19,7 +19,7 @@ from reference import MemorySource, run_reference, to_rows
 
 from ubspark.catalogs.delta import open_table
 from ubspark.crossmatch.options import How, MatchOptions, Select
-from ubspark.errors import InputMissingError, UbsparkError
+from ubspark.errors import InputMissingError, ParameterError, UbsparkError
 from ubspark.runtime.config import parse_job
 from ubspark.runtime.home import Home
 from ubspark.runtime.run_job import RunOutcome, plan_job, run_job
@@ -329,6 +329,72 @@ BAD: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
     ),
     "errors": ("crossmatch", {}, {"probability": {}}, "needs positional errors"),
     "text": ("crossmatch", {}, {"scorer": {"source": "x = 1"}}, "defines no function `score`"),
+    "negative": (
+        "crossmatch",
+        {},
+        {"probability": {"left_error": "-1 arcsec"}},
+        r"^`params\.probability\.left_error`: input should be greater than or equal to 0",
+    ),
+    "no number": (
+        "crossmatch",
+        {},
+        {"probability": {"left_error": "nan arcsec"}},
+        r"^`params\.probability\.left_error` must be a finite angle, got 'nan arcsec'\.$",
+    ),
+    "endless density": (
+        "crossmatch",
+        {},
+        {"probability": {"left_error": "1 arcsec", "density_radius": "inf deg"}},
+        r"^`params\.probability\.density_radius` must be a finite angle",
+    ),
+    "wide density": (
+        "crossmatch",
+        {},
+        {"probability": {"left_error": "1 arcsec", "density_radius": "50 deg"}},
+        r"^`params\.probability\.density_radius` must be .* at most 18000 arcsec",
+    ),
+    "endless sigma": (
+        "crossmatch",
+        {},
+        {"row_radius": {"left": "err", "n_sigma": float("inf")}},
+        r"^`params\.row_radius\.n_sigma`: input should be a finite number, got inf\.$",
+    ),
+    "other unit": (
+        "crossmatch",
+        {},
+        {"row_radius": {"left": "err", "unit": "mas"}},
+        r"^Column `err` of .* is in `arcsec`, but `params\.row_radius\.unit` is `mas`\.",
+    ),
+    "no unit": (
+        "crossmatch",
+        {},
+        {"row_radius": {"left": "err", "unit": "banana"}},
+        r"^`params\.row_radius\.unit` must be a unit of angles such as arcsec, got 'banana'\.$",
+    ),
+    "suffix": (
+        "crossmatch",
+        {},
+        {"suffixes": ["_a", " b"]},
+        r"^`params\.suffixes` must hold no space, none of ,;\{\}\(\)=\.` and no line end, got ' b'",
+    ),
+    "leaving": (
+        "crossmatch",
+        {},
+        {"scorer": {"source": "import sys\nsys.exit(3)"}},
+        r"source of the scorer cannot be read: SystemExit: 3\.$",
+    ),
+    "arguments": (
+        "crossmatch",
+        {},
+        {"scorer": {"source": "def score(left, right):\n    return 1"}},
+        r"must take three arguments, .*, got `score\(left, right\)`\.$",
+    ),
+    "spelling": (
+        "crossmatch",
+        {},
+        {"radius": None, "radiuss": "1 arcsec"},
+        r"^`params\.radiuss` is not a key\. Did you mean `radius`\?",
+    ),
     "minimum": ("crossmatch", {}, {"min_radius": "5 arcsec"}, "`min_radius` must be between"),
     "name": ("multimatch", {"theirs": "theirs"}, {"radii": {"x": "1 arcsec"}}, "names no input"),
     "alone": ("multimatch", {}, {}, "at least one input beside anchor"),
@@ -346,12 +412,49 @@ def test_bad_parameters_get_one_sentence(matching_home: Home, case: str) -> None
     content = {
         "job": job,
         "inputs": {name: {"table": table} for name, table in inputs.items()},
-        "params": {"radius": "4 arcsec"} | params,
+        "params": {
+            name: value
+            for name, value in ({"radius": "4 arcsec"} | params).items()
+            if value is not None
+        },
         "outputs": {"neighbors" if job == "neighbors" else "matches": {"table": "bad"}},
     }
     with pytest.raises(UbsparkError, match=sentence) as caught:
         plan_job(parse_job(content), home=matching_home)
     assert str(caught.value).count("\n") == 0
+
+
+def test_scorer_that_is_no_text_is_refused(matching_home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "scorer.py"
+    path.write_bytes("# größer\ndef score(left, right, dist):\n    return dist".encode("latin-1"))
+    content = {
+        "job": "crossmatch",
+        "inputs": {"left": {"table": "ours"}, "right": {"table": "theirs"}},
+        "params": {"radius": "4 arcsec", "scorer": {"path": str(path)}},
+        "outputs": {"matches": {"table": "bad"}},
+    }
+    with pytest.raises(ParameterError, match=r"scorer\.py` cannot be read as UTF-8 text: .*\.$"):
+        plan_job(parse_job(content), home=matching_home)
+
+
+def test_scorer_that_leaves_fails_with_a_sentence(matching_home: Home, spark: SparkSession) -> None:
+    source = "import sys\n\n\ndef score(left, right, dist):\n    sys.exit(0)"
+    params = {"radius": "4 arcsec", "scorer": {"source": source}}
+    with pytest.raises(UbsparkError, match="The scorer `score` failed: SystemExit: 0"):
+        run(matching_home, spark, "crossmatch", "left", {"left": "ours", "right": "theirs"}, params)
+
+
+def test_a_table_and_a_file_are_not_one_input(matching_home: Home) -> None:
+    content = {
+        "job": "crossmatch",
+        "inputs": {"left": {"table": "ours", "path": "ours.csv"}, "right": {"table": "theirs"}},
+        "params": {"radius": "4 arcsec"},
+        "outputs": {"matches": {"table": "bad"}},
+    }
+    with pytest.raises(
+        ParameterError, match=r"^`inputs\.left` must name a `table` or a `path`, got"
+    ):
+        plan_job(parse_job(content), home=matching_home)
 
 
 def test_missing_scorer_is_named(matching_home: Home) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -42,6 +43,20 @@ def test_position_angle_of_a_pair_at_one_place_is_nan() -> None:
     assert np.isnan(compute_position_angle_deg(a, b)).all()
 
 
+@pytest.mark.parametrize("dec", [90.0, -90.0])
+@pytest.mark.parametrize("ra", [0.0, 123.0, -90.0, 483.0, 1e12])
+def test_offsets_at_a_pole_are_those_of_the_meridian_of_the_row(ra: float, dec: float) -> None:
+    other = np.arange(5.0, 360.0, 30.0), np.full(12, dec * (1 - 1e-5))
+    here, there = to_unit_vectors([ra], [dec]), to_unit_vectors(*other)
+    rows = np.arange(12)
+    dist = compute_separation_arcsec(here, there)
+    found = compute_offsets(here, there, 0 * rows, rows, dist, ra_a=np.array([ra]))
+    expected = SkyCoord(ra % 360.0, dec, unit="deg").position_angle(SkyCoord(*other, unit="deg"))
+    away = (found.position_angle_deg - expected.deg + 180.0) % 360.0 - 180.0
+    np.testing.assert_allclose(away, 0.0, atol=1e-9)
+    np.testing.assert_allclose(found.east_arcsec, dist * np.sin(expected.rad), atol=1e-9)
+
+
 @given(ras, decs, ras, decs)
 def test_position_angle_is_in_its_range(a: float, b: float, c: float, d: float) -> None:
     angle = compute_position_angle_deg(to_unit_vectors([a], [b]), to_unit_vectors([c], [d]))[0]
@@ -55,7 +70,7 @@ def test_offsets_are_as_long_as_the_separation(a: float, b: float, c: float, d: 
     # Squares of smaller numbers lose digits.
     assume(dist[0] == 0.0 or dist[0] > 1e-100)
     rows = np.zeros(1, dtype=np.int64)
-    found = compute_offsets(first, second, rows, rows, dist)
+    found = compute_offsets(first, second, rows, rows, dist, ra_a=np.array([a]))
     assert np.hypot(found.east_arcsec, found.north_arcsec) == pytest.approx(dist, rel=1e-12)
 
 
@@ -63,5 +78,5 @@ def test_positions_that_only_rounding_keeps_apart_differ_to_the_north() -> None:
     here = np.array([[1.0, 0.0, 0.0]])
     there = np.array([[np.nextafter(1.0, 2.0), 0.0, 0.0]])
     rows, dist = np.zeros(1, dtype=np.int64), np.array([1e-10])
-    found = compute_offsets(here, there, rows, rows, dist)
+    found = compute_offsets(here, there, rows, rows, dist, ra_a=np.zeros(1))
     assert [column[0] for column in found] == [0.0, 0.0, 1e-10]

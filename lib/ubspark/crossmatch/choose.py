@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ubspark.columns import P_ANY, P_MATCH, SCORE
-from ubspark.crossmatch.errors import compute_covariance, read_arcsec
+from ubspark.crossmatch.errors import compute_pair_errors, read_arcsec
 from ubspark.crossmatch.field import Field, Rows, Side
 from ubspark.crossmatch.kernels import Nearest, find_nearest
 from ubspark.crossmatch.kernels.limits import combine_radii, compute_normalised_separation
@@ -211,13 +211,7 @@ def _limit(
         limit = options.n_sigma * combine_radii(pairs, *radii, combine=options.combine)
         pairs = pairs.select(pairs.dist_arcsec <= limit)
     if options.is_elliptic:
-        separation = compute_normalised_separation(
-            pairs,
-            here.left.vectors,
-            here.right.vectors,
-            compute_covariance(here.left, left),
-            compute_covariance(here.right, right),
-        )
+        separation = compute_normalised_separation(*compute_pair_errors(pairs, here, left, right))
         pairs = pairs.select(separation <= options.n_sigma)
     return pairs
 

@@ -120,7 +120,12 @@ class Match:
         is_taken = _mark(field.right, chosen.right)
         own = chosen.select(is_own[chosen.left])
         offsets = compute_offsets(
-            field.left.vectors, field.right.vectors, own.left, own.right, own.dist_arcsec
+            field.left.vectors,
+            field.right.vectors,
+            own.left,
+            own.right,
+            own.dist_arcsec,
+            ra_a=field.left.positions.ra,
         )
         if self.options.has_pairs:
             keeps_left, keeps_right = self.options.keeps_all_left, self.options.keeps_right

@@ -1,5 +1,6 @@
 """What a match is asked for, and the bits it answers with."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -203,8 +204,8 @@ class MatchOptions:
         if self.k < 1:
             msg = f"`k` must be at least 1, got {self.k}."
             raise ParameterError(msg)
-        if not self.n_sigma > 0:
-            msg = f"`n_sigma` must be above 0, got {self.n_sigma}."
+        if not 0 < self.n_sigma < math.inf:
+            msg = f"`n_sigma` must be above 0 and finite, got {self.n_sigma}."
             raise ParameterError(msg)
 
     @property

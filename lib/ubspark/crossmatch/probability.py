@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from ubspark.crossmatch.errors import compute_covariance
+from ubspark.crossmatch.errors import compute_pair_errors
 from ubspark.crossmatch.field import Field
 from ubspark.crossmatch.kernels.pairs import Pairs, count_pairs
 from ubspark.crossmatch.kernels.probability import MatchProbability, compute_match_probability
 from ubspark.crossmatch.options import MatchOptions, PositionColumns
-from ubspark.sky.offsets import compute_offsets
 from ubspark.sky.vectors import ARCSEC_PER_RADIAN, FloatArray
 
 __all__ = ["judge_pairs"]
@@ -30,21 +29,18 @@ def judge_pairs(
     """
     if options.probability is None:
         raise AssertionError
-    offsets = compute_offsets(
-        here.left.vectors, here.right.vectors, pairs.left, pairs.right, pairs.dist_arcsec
-    )
     given = options.probability
-    covariance = (
-        compute_covariance(here.left, left, constant_arcsec=given.left_error_arcsec)[pairs.left]
-        + compute_covariance(here.right, right, constant_arcsec=given.right_error_arcsec)[
-            pairs.right
-        ]
+    errors = compute_pair_errors(
+        pairs,
+        here,
+        left,
+        right,
+        left_error_arcsec=given.left_error_arcsec,
+        right_error_arcsec=given.right_error_arcsec,
     )
     return compute_match_probability(
         pairs.left,
-        offsets.east_arcsec,
-        offsets.north_arcsec,
-        covariance,
+        *errors,
         _compute_density(here, options.radius_arcsec, given.density_radius_arcsec)[pairs.left],
         prior=given.prior,
         radius_arcsec=options.radius_arcsec,

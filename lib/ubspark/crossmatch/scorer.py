@@ -1,5 +1,6 @@
 """A user's own judgement of candidate pairs, given as Python text and run inside the tasks."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,7 +52,7 @@ class Scorer:
         """
         try:
             answer = np.asarray(self._compiled(left, right, dist_arcsec))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             msg = f"The scorer `{self.function}` failed: {type(error).__name__}: {error}."
             raise ParameterError(msg) from error
         if answer.shape != dist_arcsec.shape or answer.dtype.kind not in "biuf":
@@ -65,14 +66,27 @@ class Scorer:
         return answer.astype(np.float64)
 
     def validate(self) -> None:
-        """Check that the text defines the function.
+        """Check that the text defines the function, and that it can be called as it will be.
 
         Raises
         ------
         ParameterError
-            If it does not.
+            If it does not, or cannot.
         """
-        assert callable(self._compiled)  # noqa: S101 - compiling is the check
+        function = self._compiled
+        try:
+            signature = inspect.signature(function)
+        except ValueError:
+            # Functions written in C do not always tell.
+            return
+        try:
+            signature.bind(None, None, None)
+        except TypeError as error:
+            msg = (
+                f"The scorer must take three arguments, `{self.function}(left, right, "
+                f"dist_arcsec)`, got `{self.function}{signature}`."
+            )
+            raise ParameterError(msg) from error
 
     @cached_property
     def _compiled(self) -> Callable[..., Any]:
@@ -80,7 +94,7 @@ class Scorer:
         try:
             # The user's own code, run as the user, as every Spark job runs it.
             exec(compile(self.source, f"<scorer {self.function}>", "exec"), names)  # noqa: S102
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             msg = f"The source of the scorer cannot be read: {type(error).__name__}: {error}."
             raise ParameterError(msg) from error
         found = names.get(self.function)

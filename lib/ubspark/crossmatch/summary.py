@@ -51,6 +51,8 @@ class MatchSummary:
         The same for left rows moved aside.
     cloud
         Pairs by offset to the east and to the north, from minus to plus the radius, shape (m, m).
+    offset_sum
+        Sum of the offsets of the pairs to the east and to the north, shape (2,), arcsec.
     candidates
         Placed left rows by number of candidates, 0, 1, ... and more, shape (c,).
     flags
@@ -76,6 +78,7 @@ class MatchSummary:
     separations: IntArray = field(default_factory=lambda: _zeros(_HISTOGRAM_BINS))
     chance: IntArray = field(default_factory=lambda: _zeros(_HISTOGRAM_BINS))
     cloud: IntArray = field(default_factory=lambda: _zeros(_CLOUD_BINS, _CLOUD_BINS))
+    offset_sum: FloatArray = field(default_factory=lambda: np.zeros(2))
     candidates: IntArray = field(default_factory=lambda: _zeros(_MOST_CANDIDATES + 1))
     flags: IntArray = field(default_factory=lambda: _zeros(_FLAG_BITS))
     n_left: dict[int, int] = field(default_factory=dict)
@@ -113,6 +116,7 @@ class MatchSummary:
         self.separations += np.histogram(cell.dist_arcsec, _HISTOGRAM_BINS, span)[0]
         self.chance += np.histogram(cell.chance_arcsec, _HISTOGRAM_BINS, span)[0]
         self.cloud += _count_offsets(cell.east_arcsec, cell.north_arcsec, self.radius_arcsec)
+        self.offset_sum += [cell.east_arcsec.sum(), cell.north_arcsec.sum()]
         counts = np.minimum(cell.n_candidates[placed], _MOST_CANDIDATES)
         self.candidates += np.bincount(counts, minlength=_MOST_CANDIDATES + 1)
         flags = cell.rows[FLAGS.name].to_numpy()
@@ -120,7 +124,7 @@ class MatchSummary:
 
     def __iadd__(self, other: "MatchSummary") -> Self:
         """Add the summary of other cells of the same match."""
-        for name in ("separations", "chance", "cloud", "candidates", "flags"):
+        for name in ("separations", "chance", "cloud", "offset_sum", "candidates", "flags"):
             getattr(self, name).__iadd__(getattr(other, name))
         for name in _NUMBERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))

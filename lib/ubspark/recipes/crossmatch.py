@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pydantic import field_validator
+
+from ubspark.catalogs.sources.names import is_table_name
 from ubspark.catalogs.writers import WrittenRows
 from ubspark.crossmatch.broadcast import choose_plan, hold_smaller
 from ubspark.crossmatch.match import Match
@@ -66,12 +69,21 @@ class CrossmatchParams(PairLimits):
     #: Suffixes of column names that both sides have; by default the names of the tables.
     suffixes: tuple[str, str] | None = None
 
+    @field_validator("suffixes")
+    @classmethod
+    def _fit_names(cls, given: tuple[str, str] | None) -> tuple[str, str] | None:
+        for suffix in given or ():
+            if suffix and not is_table_name(suffix):
+                msg = f"must hold no space, none of ,;{{}}()=.` and no line end, got {suffix!r}"
+                raise ValueError(msg)
+        return given
+
 
 class Crossmatch:
     """Match each left row to the right catalog."""
 
     name = "crossmatch"
-    version = "2"
+    version = "3"
     inputs: Mapping[str, str] = {"left": "catalog", "right": "catalog"}
     outputs: Sequence[str] = ("matches",)
     params = CrossmatchParams

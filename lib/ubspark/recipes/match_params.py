@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from astropy import units as u
+from pydantic import Field, field_validator, model_validator
 
 from ubspark.crossmatch.options import (
+    MAX_RADIUS_ARCSEC,
     ChanceSample,
     How,
     MatchOptions,
@@ -38,7 +40,9 @@ __all__ = [
 
 #: Right rows that should tell the local density.
 _DENSITY_ROWS = 400
-_MAX_DENSITY_RADIUS = 1800.0
+#: The largest radius that is chosen for them, unless that of the match needs a larger one, and
+#: the largest that may be given.
+_WIDE_ENOUGH, _MAX_DENSITY_RADIUS = 1800.0, 5 * MAX_RADIUS_ARCSEC
 #: Left rows that measure the matches by chance.
 _CHANCE_ROWS = 200_000
 #: They are moved aside by so many radii, and at least so many arcsec.
@@ -55,9 +59,17 @@ class RowRadius(Params):
     #: How the two make the radius of a pair: their ``sum``, or the root of the sum of squares.
     combine: Literal["sum", "quadrature"] = "quadrature"
     #: Factor on the result.
-    n_sigma: float = Field(default=1.0, gt=0)
+    n_sigma: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     #: Unit of columns that do not say theirs.
     unit: str | None = None
+
+    @field_validator("unit")
+    @classmethod
+    def _is_angle(cls, given: str | None) -> str | None:
+        if given is not None and u.Unit(given, parse_strict="silent").physical_type != "angle":
+            msg = f"must be a unit of angles such as arcsec, got {given!r}"
+            raise ValueError(msg)
+        return given
 
     @model_validator(mode="after")
     def _name_one(self) -> "RowRadius":
@@ -71,7 +83,7 @@ class Ellipse(Params):
     """A limit on the separation in units of its own error, from both rows' error ellipses."""
 
     #: Largest separation over its standard error.
-    n_sigma: float = Field(gt=0)
+    n_sigma: float = Field(gt=0, allow_inf_nan=False)
 
 
 class ScorerParams(Params):
@@ -95,8 +107,8 @@ class ProbabilityParams(Params):
     #: Right rows this near tell the local density; ``auto`` takes some 400 rows.
     density_radius: AngleArcsec | Literal["auto"] = "auto"
     #: Standard errors per axis of all rows, added in quadrature to those of the columns.
-    left_error: AngleArcsec = 0.0
-    right_error: AngleArcsec = 0.0
+    left_error: AngleArcsec = Field(default=0.0, ge=0)
+    right_error: AngleArcsec = Field(default=0.0, ge=0)
 
 
 class PairLimits(Params):
@@ -167,7 +179,11 @@ def read_scorer(given: ScorerParams | None) -> ScorerParams | None:
         if not Path(given.path).is_file():
             msg = f"`params.scorer.path` is `{given.path}`, which is no file."
             raise InputMissingError(msg)
-        source = Path(given.path).read_text(encoding="utf-8")
+        try:
+            source = Path(given.path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"`params.scorer.path`: `{given.path}` cannot be read as UTF-8 text: {error}."
+            raise ParameterError(msg) from error
     Scorer(source or "", given.function).validate()
     return given.model_copy(update={"path": None, "source": source})
 
@@ -185,7 +201,7 @@ def add_row_columns(
     Raises
     ------
     ParameterError
-        If a unit is not known.
+        If a unit is not known, or the one given is not that of the column.
     """
     table = get_table(given)
     if needs_errors:
@@ -196,6 +212,13 @@ def add_row_columns(
     if row_radius is None or name is None:
         return columns
     factor = compute_arcsec_factor(table, name, row_radius.unit)
+    if row_radius.unit is not None and factor != float(u.Unit(row_radius.unit).to(u.arcsec)):
+        msg = (
+            f"Column `{name}` of `{table.uri}` is in `{table.schema[name].unit}`, but "
+            f"`params.row_radius.unit` is `{row_radius.unit}`. Leave it out, or ingest the table "
+            f"again with `--unit {name}={row_radius.unit}`."
+        )
+        raise ParameterError(msg)
     return replace(columns, radius=name, radius_factor=factor)
 
 
@@ -232,12 +255,13 @@ def resolve_probability(
         width = (layout.high - np.maximum(layout.low, 0) + 1)[placed].astype(np.float64)
         area = min(float(width.sum()) / (12 * 4**29), 1.0) * _SKY_ARCSEC2
         density = float(layout.n_rows[placed].sum()) / area if area else 0.0
-        wanted = np.sqrt(_DENSITY_ROWS / (np.pi * density)) if density else _MAX_DENSITY_RADIUS
-        radius = float(np.clip(wanted, 5 * limits.radius, _MAX_DENSITY_RADIUS))
-    if float(radius) <= 2 * limits.radius:
+        wanted = np.sqrt(_DENSITY_ROWS / (np.pi * density)) if density else _WIDE_ENOUGH
+        radius = max(float(min(wanted, _WIDE_ENOUGH)), 5 * limits.radius)
+    if not 2 * limits.radius < float(radius) <= _MAX_DENSITY_RADIUS:
         msg = (
             f"`params.probability.density_radius` must be above twice the radius "
-            f"({limits.radius:g} arcsec), got {radius:g} arcsec."
+            f"({limits.radius:g} arcsec) and at most {_MAX_DENSITY_RADIUS:g} arcsec (5 degrees), "
+            f"got {radius:g} arcsec."
         )
         raise ParameterError(msg)
     return given.model_copy(update={"density_radius": float(radius)})

@@ -214,9 +214,7 @@ def _describe_offsets(total: MatchSummary) -> str:
     n_pairs = total.cloud.sum()
     if n_pairs == 0:
         return "No pairs."
-    span = total.radius_arcsec
-    middle = (np.arange(len(total.cloud)) + 0.5) / len(total.cloud) * 2 * span - span
-    east, north = (total.cloud.sum(axis=i) @ middle / n_pairs for i in (1, 0))
+    east, north = total.offset_sum / n_pairs
     return f"{n_pairs:,} pairs; mean offset {east:+.4f} arcsec east, {north:+.4f} arcsec north."
 
 

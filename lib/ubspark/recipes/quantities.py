@@ -1,5 +1,6 @@
 """Parameters with units: a text such as ``1 arcsec``, never a bare number where that is unclear."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from astropy import units as u
@@ -31,7 +32,11 @@ def _to_arcsec(value: Any) -> float:
         unit = str(quantity.unit) or "no unit"
         msg = f"must be an angle with a unit such as `1 arcsec`, got {value!r} ({unit})"
         raise ValueError(msg)
-    return float(quantity.to_value(u.arcsec))
+    angle = float(quantity.to_value(u.arcsec))
+    if not math.isfinite(angle):
+        msg = f"must be a finite angle, got {value!r}"
+        raise ValueError(msg)
+    return angle
 
 
 def _to_year(value: Any, words: str = "") -> float:

@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 
 from ubspark.errors import ParameterError
@@ -104,12 +105,23 @@ class TableRef(_Section):
     version: int | None = None
 
 
-class InputConfig(_Section):
-    """An input: a table, or a file for ``ingest``."""
+class _Place(_Section):
+    """Something that is a table, or a file or folder."""
 
     table: str | TableRef | None = None
-    #: A file or folder, for jobs that read files.
     path: str | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.table is not None and self.path is not None:
+            msg = f"must name a `table` or a `path`, got both: `{self.table}` and `{self.path}`"
+            raise ValueError(msg)
+        return self
+
+
+class InputConfig(_Place):
+    """An input: a table, or a file for the jobs that read files."""
+
     format: str | None = None
     #: Options of the format, such as ``hdu``.
     options: dict[str, Text] = Field(default_factory=dict)
@@ -130,12 +142,9 @@ class InputConfig(_Section):
     known_by: Literal["files", "footers"] | None = None
 
 
-class OutputConfig(_Section):
+class OutputConfig(_Place):
     """An output table, or folder of files, and what to do when it is there already."""
 
-    table: str | TableRef | None = None
-    #: A folder, for jobs that write files.
-    path: str | None = None
     mode: Literal["error", "append", "overwrite", "update"] = "error"
 
 
@@ -229,8 +238,17 @@ def validate_model(model: type[M], content: Any, prefix: str = "") -> M:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = _find_first(error.errors(include_url=False))
         raise ParameterError(_describe(model, first, prefix)) from error
+
+
+def _find_first(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the mistake to tell: an unknown key beside a missing one says which was meant."""
+    first = errors[0]
+    if first["type"] != "missing":
+        return first
+    unknown = (error for error in errors if error["type"] == "extra_forbidden")
+    return next((error for error in unknown if error["loc"][:-1] == first["loc"][:-1]), first)
 
 
 #: What pydantic puts among the keys where a value may be of several kinds.

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike
 
+from ubspark.sky.trigonometry import sin_cos
 from ubspark.sky.vectors import BoolArray, FloatArray, IntArray, to_turn
 
 __all__ = ["Offsets", "compute_offsets", "compute_position_angle_deg"]
@@ -23,9 +24,15 @@ class Offsets(NamedTuple):
 
 
 def compute_offsets(
-    a: FloatArray, b: FloatArray, rows_a: IntArray, rows_b: IntArray, dist_arcsec: FloatArray
+    a: FloatArray,
+    b: FloatArray,
+    rows_a: IntArray,
+    rows_b: IntArray,
+    dist_arcsec: FloatArray,
+    *,
+    ra_a: FloatArray,
 ) -> Offsets:
-    """Return the offsets of pairs of rows; the poles as in `compute_position_angle_deg`.
+    """Return the offsets of pairs of rows.
 
     Parameters
     ----------
@@ -35,8 +42,11 @@ def compute_offsets(
         The rows of each pair, shape (k,).
     dist_arcsec
         Their separations, shape (k,): how long the offsets are.
+    ra_a
+        Right ascension of the first rows, shape (n,), degrees: it tells which way is north at a
+        pole, and counts nowhere else.
     """
-    east, north, angle = _measure(a, b, rows_a, rows_b)
+    east, north, angle = _measure(a, b, rows_a, rows_b, ra_a)
     length = np.sqrt(east * east + north * north)
     # Positions that rounding alone keeps apart may differ in length only; they count as north.
     has_length = length > 0.0
@@ -70,25 +80,26 @@ def compute_position_angle_deg(a: ArrayLike, b: ArrayLike) -> FloatArray:
         np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     )
     rows = np.arange(first.size // 3)
-    _, _, angle = _measure(first.reshape(-1, 3), second.reshape(-1, 3), rows, rows)
+    _, _, angle = _measure(
+        first.reshape(-1, 3), second.reshape(-1, 3), rows, rows, np.zeros(rows.size)
+    )
     return angle.reshape(first.shape[:-1])
 
 
 def _measure(
-    a: FloatArray, b: FloatArray, rows_a: IntArray, rows_b: IntArray
+    a: FloatArray, b: FloatArray, rows_a: IntArray, rows_b: IntArray, ra_a: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the parts of b - a to the east and to the north of a, and the position angle."""
     east, north = np.empty(len(rows_a)), np.empty(len(rows_a))
     is_apart = np.empty(len(rows_a), dtype=np.bool_)
-    _fill_offsets(
-        np.ascontiguousarray(a), np.ascontiguousarray(b), rows_a, rows_b, east, north, is_apart
-    )
+    a, b, ra_a = (np.require(values, np.float64, ["C", "W"]) for values in (a, b, ra_a))
+    _fill_offsets(a, b, rows_a, rows_b, ra_a, east, north, is_apart)
     return east, north, np.where(is_apart, to_turn(np.arctan2(east, north)), np.nan)
 
 
 @njit(  # type: ignore[untyped-decorator]  # numba has no stubs
     "void(float64[:, ::1], float64[:, ::1], int64[:], int64[:], float64[::1], float64[::1], "
-    "boolean[::1])",
+    "float64[::1], boolean[::1])",
     cache=True,
     nogil=True,
     error_model="numpy",
@@ -98,6 +109,7 @@ def _fill_offsets(
     b: FloatArray,
     rows_a: IntArray,
     rows_b: IntArray,
+    ra_a: FloatArray,
     east: FloatArray,
     north: FloatArray,
     is_apart: BoolArray,
@@ -108,7 +120,10 @@ def _fill_offsets(
         x, y, z = here[0], here[1], here[2]
         step_x, step_y, step_z = there[0] - x, there[1] - y, there[2] - z
         rho = np.sqrt(x * x + y * y)
-        unit_x, unit_y = (1.0, 0.0) if rho == 0.0 else (x / rho, y / rho)
+        if rho == 0.0:
+            unit_y, unit_x = sin_cos(np.fmod(ra_a[rows_a[i]], 360.0))
+        else:
+            unit_x, unit_y = x / rho, y / rho
         east[i] = unit_x * step_y - unit_y * step_x
         north[i] = rho * step_z - z * (unit_x * step_x + unit_y * step_y)
         is_apart[i] = step_x != 0.0 or step_y != 0.0 or step_z != 0.0

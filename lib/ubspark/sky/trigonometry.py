@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["fill_unit_vectors"]
+__all__ = ["fill_unit_vectors", "sin_cos"]
 
 _RADIAN_PER_DEGREE = np.pi / 180.0
 # Adding and taking away 1.5 * 2**52 rounds to the nearest integer; unlike a call to rint, the
@@ -19,7 +19,7 @@ _BLOCK = 256
 
 
 @njit("UniTuple(float64, 2)(float64)", cache=True, nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]  # numba has no stubs
-def _sin_cos(angle: float) -> tuple[float, float]:
+def sin_cos(angle: float) -> tuple[float, float]:
     """Return sine and cosine of an angle in degrees, to about one unit in the last place.
 
     The angle is reduced to [-45, 45] degrees without rounding; the polynomials are
@@ -80,9 +80,9 @@ def fill_unit_vectors(
     for start in range(0, ra.shape[0], _BLOCK):
         size = min(_BLOCK, ra.shape[0] - start)
         for i in range(size):
-            sin_ra[i], cos_ra[i] = _sin_cos(ra[start + i])
+            sin_ra[i], cos_ra[i] = sin_cos(ra[start + i])
         for i in range(size):
-            sin_dec[i], cos_dec[i] = _sin_cos(dec[start + i])
+            sin_dec[i], cos_dec[i] = sin_cos(dec[start + i])
         for i in range(size):
             usable = 0.0 if abs(dec[start + i]) <= 90.0 else np.nan
             # The sum also turns -0.0 into 0.0, so that ra 0, -0 and 360 give the same bits.

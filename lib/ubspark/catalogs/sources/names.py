@@ -7,11 +7,16 @@ import pyarrow as pa
 
 from ubspark.errors import SchemaError
 
-__all__ = ["make_table_names", "make_table_type", "validate_unique"]
+__all__ = ["is_table_name", "make_table_names", "make_table_type", "validate_unique"]
 
 # Delta without column mapping refuses ` ,;{}()\n\t=`. A dot or a backquote it accepts, but Spark
 # and pyarrow read `a.b` as field b of a: renamed too, so that a name always means its column.
 _REFUSED = re.compile(r"[ ,;{}()\n\t\r=.`]")
+
+
+def is_table_name(name: str) -> bool:
+    """Tell whether a column of a table may have a name as it is."""
+    return bool(name) and _replace(name) == name
 
 
 def make_table_names(names: Sequence[str], path: str) -> dict[str, str]:
@@ -27,7 +32,7 @@ def make_table_names(names: Sequence[str], path: str) -> dict[str, str]:
         If two names are equal, or differ only by case, which Spark cannot tell apart.
     """
     validate_unique(names, path)
-    taken = {name.lower() for name in names if name and _replace(name) == name}
+    taken = {name.lower() for name in names if is_table_name(name)}
     result: dict[str, str] = {}
     for position, name in enumerate(names, start=1):
         wanted = _replace(name) or f"col{position}"

@@ -1,11 +1,11 @@
-"""Radii that differ from pair to pair: errors of either side, and error ellipses."""
+"""Limits that differ from pair to pair: radii of either side, and error ellipses."""
 
 from typing import Literal
 
 import numpy as np
 
+from ubspark.crossmatch.kernels.covariance import FLATTEST
 from ubspark.crossmatch.kernels.pairs import Pairs
-from ubspark.sky.offsets import compute_offsets
 from ubspark.sky.vectors import FloatArray
 
 __all__ = ["Combine", "combine_radii", "compute_normalised_separation"]
@@ -21,7 +21,7 @@ def combine_radii(
     Parameters
     ----------
     left_arcsec, right_arcsec
-        Radius or error of each row, shape (n,) and (m,), arcsec; NaN counts as 0.
+        Radius or error of each row, shape (n,) and (m,), arcsec.
     combine
         ``sum`` adds the two, ``quadrature`` adds their squares.
 
@@ -30,48 +30,39 @@ def combine_radii(
     FloatArray
         Shape (k,), arcsec.
     """
-    here = np.nan_to_num(left_arcsec, nan=0.0)[pairs.left]
-    there = np.nan_to_num(right_arcsec, nan=0.0)[pairs.right]
+    here, there = left_arcsec[pairs.left], right_arcsec[pairs.right]
     if combine == "sum":
         return here + there
     return np.sqrt(here * here + there * there)
 
 
 def compute_normalised_separation(
-    pairs: Pairs,
-    left_vectors: FloatArray,
-    right_vectors: FloatArray,
-    left_covariance: FloatArray,
-    right_covariance: FloatArray,
+    east_arcsec: FloatArray, north_arcsec: FloatArray, covariance: FloatArray
 ) -> FloatArray:
-    """Return separations in units of their standard error, along their own direction.
-
-    The offset of a pair, in the plane that touches the sky at the left row, is compared with the
-    sum of the two covariance matrices: sqrt(d^T (C_left + C_right)^-1 d).
+    """Return offsets in units of their error ellipses, sqrt(d^T C^-1 d).
 
     Parameters
     ----------
-    left_vectors, right_vectors
-        Unit vectors, shape (n, 3) and (m, 3).
-    left_covariance, right_covariance
-        Variance in ra (with cos dec), variance in dec and covariance of each row, shape (n, 3)
-        and (m, 3), arcsec squared; NaN counts as 0.
+    east_arcsec, north_arcsec
+        Offsets d from left to right, shape (k,), arcsec.
+    covariance
+        Their variance to the east and to the north, and covariance, shape (k, 3), arcsec squared.
 
     Returns
     -------
     FloatArray
-        Shape (k,); infinite where both rows have no error and lie apart, 0 where they coincide.
+        Shape (k,), 1 on the ellipse. Without any error infinite, but 0 where the two coincide. An
+        ellipse with a minor axis below a millionth of the major one counts as one of that width,
+        so that errors of one direction alone hold along it.
     """
-    _, east, north = compute_offsets(
-        left_vectors, right_vectors, pairs.left, pairs.right, pairs.dist_arcsec
-    )
-    total = (
-        np.nan_to_num(left_covariance)[pairs.left] + np.nan_to_num(right_covariance)[pairs.right]
-    )
-    xx, yy, xy = total.T
-    determinant = xx * yy - xy * xy
-    squared = east * east * yy - 2.0 * east * north * xy + north * north * xx
+    xx, yy, xy = covariance.T
+    middle, half = 0.5 * (xx + yy), np.hypot(0.5 * (xx - yy), xy)
+    turn = 0.5 * np.arctan2(2.0 * xy, xx - yy)
+    along = east_arcsec * np.cos(turn) + north_arcsec * np.sin(turn)
+    across = north_arcsec * np.cos(turn) - east_arcsec * np.sin(turn)
+    major = middle + half
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.sqrt(squared / determinant)
-    degenerate = ~(determinant > 0)
-    return np.where(degenerate, np.where(pairs.dist_arcsec > 0, np.inf, 0.0), found)
+        minor = np.maximum((xx * yy - xy * xy) / major, FLATTEST**2 * major)
+        found = np.sqrt(along * along / major + across * across / minor)
+    has_length = (east_arcsec != 0.0) | (north_arcsec != 0.0)
+    return np.where(major > 0.0, found, np.where(has_length, np.inf, 0.0))

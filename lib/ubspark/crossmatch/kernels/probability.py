@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
 
+from ubspark.crossmatch.kernels.covariance import FLATTEST
 from ubspark.sky.vectors import FloatArray
 
 __all__ = ["MatchProbability", "compute_match_probability", "compute_share_within"]
 
 #: Steps of the integral over an error ellipse.
 _NODES, _WEIGHTS = (np.pi / 2 * part for part in np.polynomial.legendre.leggauss(64))
-#: A radius of so many major errors holds all; no ellipse is flatter than this.
+#: A radius of so many major errors holds all.
 _WITHIN = 12.0
-_FLATTEST = 1e-6
 
 
 class MatchProbability(NamedTuple):
@@ -72,7 +72,7 @@ def compute_match_probability(
         return MatchProbability(np.zeros(0), np.zeros(0))
     xx, yy, xy = covariance.T
     determinant = xx * yy - xy * xy
-    has_errors = (determinant > _FLATTEST**2 * (xx + yy) ** 2) & (xx > 0)
+    has_errors = (determinant > FLATTEST**2 * (xx + yy) ** 2) & (xx > 0)
     safe = np.where(has_errors, determinant, 1.0)
     squared = east_arcsec**2 * yy - 2.0 * east_arcsec * north_arcsec * xy + north_arcsec**2 * xx
     within = compute_share_within(covariance, radius_arcsec)
@@ -98,7 +98,7 @@ def compute_share_within(covariance: FloatArray, radius_arcsec: float) -> FloatA
     middle, half = 0.5 * (xx + yy), np.hypot(0.5 * (xx - yy), xy)
     major = np.sqrt(np.maximum(middle + half, np.finfo(np.float64).tiny))
     determinant = np.maximum(xx * yy - xy * xy, 0.0)
-    minor = np.maximum(np.sqrt(determinant) / major, _FLATTEST * major)
+    minor = np.maximum(np.sqrt(determinant) / major, FLATTEST * major)
     share = np.zeros(len(covariance))
     for u, weight in zip(_NODES, _WEIGHTS, strict=True):
         along, across = radius_arcsec * np.sin(u), radius_arcsec * np.cos(u)
