@@ -82,7 +82,7 @@ def stars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Home) -> Path:
         ("params.radius=-1 arcsec", USAGE, "must be above 0 .*, got -1 arcsec."),
         ("params.radius=0 arcsec", USAGE, "must be above 0 .*, got 0 arcsec."),
         ("params.radius=1e300 deg", USAGE, "at most 3600 arcsec"),
-        ("params.radius=nan arcsec", USAGE, "must be a finite angle, got 'nan arcsec'\."),
+        ("params.radius=nan arcsec", USAGE, "must be a finite angle, got 'nan arcsec'."),
         ("params.radius=[1]", USAGE, r"must be an angle .*, got \[1\]."),
         ("params.epoch=57388", USAGE, "must be a Julian year .*, got 57388."),
         ("params.epoch=.nan", USAGE, "must be a Julian year .*, got nan."),
