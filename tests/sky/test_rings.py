@@ -14,10 +14,16 @@ from ubspark.sky import (
     compute_ring,
     compute_ring_of_positions,
     find_in_ranges,
+    merge_ranges,
     pixel_to_range,
 )
 from ubspark.sky.healpix import N_PIXELS_29
-from ubspark.sky.rings import RING_WIDTH, compute_ring_width_arcsec, find_ring_order
+from ubspark.sky.rings import (
+    RING_WIDTH,
+    compute_ring_width_arcsec,
+    extend_ring,
+    find_ring_order,
+)
 from ubspark.sky.vectors import ARCSEC_PER_RADIAN, FloatArray, IntArray
 
 # Poles, corners of base pixels (three of them with seven neighbours), ra 0.
@@ -156,6 +162,27 @@ def test_edges_of_the_arguments() -> None:
         compute_ring_of_positions(np.array([4]), float("nan"))
     with pytest.raises(ParameterError, match="0 <= lo <= hi"):
         compute_ring(5, 4, 1.0)
+
+
+@pytest.mark.parametrize("radius", [0.5, 20.0, 900.0, 36000.0])
+@pytest.mark.parametrize("dec", [0.0, 41.8, 89.99])
+def test_extended_ring_holds_both(dec: float, radius: float) -> None:
+    rng = np.random.default_rng(3)
+    healpix = compute_healpix_29(rng.uniform(0, 3, 3000), dec + rng.uniform(-5e-3, 5e-3, 3000))
+    own, further = healpix[:2500], healpix[2500:]
+    ring = compute_ring_of_positions(own, 5.0)
+    extended = extend_ring(ring, np.append(further, -1), radius)
+    np.testing.assert_array_equal(merge_ranges(np.concatenate([ring, extended])), extended)
+    moved = displace(to_vectors(further), np.full(500, (radius - 1e-3) / ARCSEC_PER_RADIAN), rng)
+    assert find_in_ranges(compute_healpix_29_from_vectors(moved), extended).all()
+
+
+def test_ring_that_holds_all_is_not_extended() -> None:
+    own = compute_healpix_29(np.linspace(10, 10.01, 500), np.linspace(20, 20.01, 500))
+    ring = compute_ring_of_positions(own, 30.0)
+    assert extend_ring(ring, own, 1.0) is ring
+    assert extend_ring(ring[:0], own[:0], 1.0).size == 0
+    np.testing.assert_array_equal(extend_ring(ring[:0], own, 30.0), ring)
 
 
 def test_one_position_has_the_ring_of_its_pixel() -> None:

@@ -18,6 +18,9 @@ class CatalogLayout(CatalogSource, Protocol):
     def refine(self) -> "CatalogLayout":
         """Return the layout of row groups, where it is cheap to know."""
 
+    def remember(self) -> "CatalogLayout":
+        """Return the layout with a memory of what it read last, for ranges side by side."""
+
     def estimate_share(self, columns: Sequence[str]) -> float:
         """Return the share of the files' bytes that some columns take."""
 

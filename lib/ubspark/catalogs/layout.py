@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pyarrow import fs
 
 from ubspark.catalogs.object_store import is_object_store, open_object_store
+from ubspark.catalogs.recent import RecentReads
 from ubspark.columns import HEALPIX_29
 from ubspark.errors import SourceError
 from ubspark.sky.cover import meets_ranges
@@ -25,6 +26,7 @@ from ubspark.sky.healpix import find_in_ranges
 
 __all__ = [
     "FileLayout",
+    "Groups",
     "choose_groups",
     "conform",
     "join_sorted",
@@ -57,6 +59,8 @@ class FileLayout:
         Arrow schema of the table.
     bounds
         By column: row groups that state minima and maxima outside are not read.
+    recent
+        What was read last, for layouts that `remember`.
     """
 
     paths: tuple[str, ...]
@@ -66,6 +70,11 @@ class FileLayout:
     n_bytes: IntArray
     schema: pa.Schema
     bounds: Bounds = field(default_factory=dict)
+    recent: RecentReads | None = None
+
+    def remember(self) -> "FileLayout":
+        """Return the layout with a memory of what it read last, for ranges side by side."""
+        return replace(self, recent=RecentReads())
 
     def find_files(self, ranges: IntArray) -> IntArray:
         """Return the rows of the files that meet any of the ranges."""
@@ -86,14 +95,13 @@ class FileLayout:
         if not groups:
             return self.select(np.zeros(0, dtype=np.int64))
         paths, low, high, n_rows, n_bytes = zip(*groups, strict=True)
-        return FileLayout(
-            tuple(paths),
-            np.asarray(low, dtype=np.int64),
-            np.asarray(high, dtype=np.int64),
-            np.asarray(n_rows, dtype=np.int64),
-            np.asarray(n_bytes, dtype=np.int64),
-            self.schema,
-            self.bounds,
+        return replace(
+            self,
+            paths=tuple(paths),
+            low=np.asarray(low, dtype=np.int64),
+            high=np.asarray(high, dtype=np.int64),
+            n_rows=np.asarray(n_rows, dtype=np.int64),
+            n_bytes=np.asarray(n_bytes, dtype=np.int64),
         )
 
     def read(self, ranges: IntArray, columns: Sequence[str]) -> pa.Table:
@@ -115,8 +123,21 @@ class FileLayout:
         # A refined layout names a file once per row group.
         paths = dict.fromkeys(self.paths[i] for i in self.find_files(ranges))
         schema = pa.schema([self.schema.field(name) for name in wanted])
-        parts = [part for path in paths for part in _read_file(path, ranges, schema, self.bounds)]
+        parts = [part for path in paths for part in self._read_file(path, ranges, schema)]
         return join_sorted(parts, schema)
+
+    def _read_file(self, path: str, ranges: IntArray, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Yield the rows of one file that lie in the ranges, if it may have any."""
+        filesystem, name = open_filesystem(path)
+        with naming(path), pq.ParquetFile(name, filesystem=filesystem, pre_buffer=True) as file:
+            groups = choose_groups(file.metadata, ranges, self.bounds)
+            if len(groups) == 0:
+                return
+            there = set(file.schema_arrow.names)
+            columns = [name for name in schema.names if name in there]
+            own = Groups(file, path, groups, self.recent)
+            rows, _ = read_inside(own, ranges, columns, [HEALPIX_29.name], _get_index)
+            yield conform(rows, schema)
 
     def estimate_share(self, columns: Sequence[str]) -> float:
         """Return the share of the files' bytes that some columns take, judged by the first file."""
@@ -264,29 +285,33 @@ def choose_groups(metadata: pq.FileMetaData, ranges: IntArray, within: Bounds) -
     return [i for i in meets.tolist() if may_hold(metadata.row_group(i), within)]
 
 
-def _read_file(
-    path: str, ranges: IntArray, schema: pa.Schema, within: Bounds
-) -> Iterator[pa.Table]:
-    """Yield the rows of one file that lie in the ranges, a table per run of row groups."""
-    filesystem, name = open_filesystem(path)
-    with naming(path), pq.ParquetFile(name, filesystem=filesystem, pre_buffer=True) as file:
-        groups = choose_groups(file.metadata, ranges, within)
-        if len(groups) == 0:
-            return
-        there = set(file.schema_arrow.names)
-        columns = [name for name in schema.names if name in there]
-        rows, _ = read_inside(file, groups, ranges, columns, [HEALPIX_29.name], _get_index)
-        yield conform(rows, schema)
-
-
 def _get_index(rows: pa.Table) -> IntArray:
     index: IntArray = rows[HEALPIX_29.name].to_numpy()
     return index
 
 
+class Groups(NamedTuple):
+    """Some row groups of a file."""
+
+    file: pq.ParquetFile
+    path: str
+    numbers: Sequence[int]
+    recent: RecentReads | None
+    """What was read last, where that is kept."""
+
+    def select(self, numbers: Sequence[int]) -> "Groups":
+        """Return some of them."""
+        return self._replace(numbers=numbers)
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Read columns; without row groups it gives the columns alone."""
+        if self.recent is not None and self.numbers:
+            return self.recent.read(self.file, self.path, self.numbers, columns)
+        return self.file.read_row_groups(self.numbers, columns=list(columns), use_threads=False)
+
+
 def read_inside(
-    file: pq.ParquetFile,
-    groups: Sequence[int],
+    groups: Groups,
     ranges: IntArray,
     columns: Sequence[str],
     sources: Sequence[str],
@@ -299,7 +324,7 @@ def read_inside(
     Parameters
     ----------
     groups
-        Row groups, at least one.
+        At least one.
     ranges
         Half-open ranges, shape (k, 2).
     columns, sources
@@ -310,19 +335,18 @@ def read_inside(
     rows, index
         The rows with all these columns, and their index, shape (n,).
     """
-    rows = file.read_row_groups(groups, columns=list(sources), use_threads=False)
+    rows = groups.read(sources)
     index = compute_index(rows)
     inside = find_in_ranges(index, ranges)
-    sizes = [file.metadata.row_group(i).num_rows for i in groups]
+    sizes = [groups.file.metadata.row_group(i).num_rows for i in groups.numbers]
     counts = [np.count_nonzero(part) for part in np.split(inside, np.cumsum(sizes)[:-1])]
-    kept = [group for group, n in zip(groups, counts, strict=True) if n]
+    kept = [group for group, n in zip(groups.numbers, counts, strict=True) if n]
     opened = np.repeat(np.array(counts) > 0, sizes)
     if not opened.all():
         rows, index, inside = rows.filter(pa.array(opened)), index[opened], inside[opened]
     others = [name for name in columns if name not in sources]
     if others:
-        # Without row groups it gives the columns alone.
-        more = file.read_row_groups(kept, columns=others, use_threads=False)
+        more = groups.select(kept).read(others)
         for name in more.column_names:
             rows = rows.append_column(more.schema.field(name), more[name])
     if not inside.all():

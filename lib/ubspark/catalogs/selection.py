@@ -134,6 +134,10 @@ class SelectedSource:
             n_rows += parts[-1].num_rows
         return pa.concat_tables(parts).slice(0, limit)
 
+    def remember(self) -> "SelectedSource":
+        """Return the selection with a memory of what it read last."""
+        return replace(self, source=self.source.remember())
+
     def refine(self) -> "SelectedSource":
         """Return the selection with row groups as entries, where it is cheap to know them."""
         return replace(self, source=self.source.refine())

@@ -19,7 +19,7 @@ from ubspark.sky.healpix import (
     find_in_ranges,
     merge_ranges,
 )
-from ubspark.sky.rings import compute_ring_of_positions
+from ubspark.sky.rings import compute_ring_of_positions, extend_ring
 
 __all__ = ["Field", "Side", "read_field"]
 
@@ -154,10 +154,10 @@ def read_field(
     # Apart, so that a few places across the border do not count for whole pixels of a cell.
     radius = options.radius_arcsec
     reach = _Reach.around(around_left.healpix, radius, right)
-    reach = reach.join(_Reach.around(shifted_healpix, radius, right))
+    reach = reach.extend(shifted_healpix, radius, right)
     if options.probability is not None:
         wide = options.probability.density_radius_arcsec
-        reach = reach.join(_Reach.around(own_left.healpix, wide, right))
+        reach = reach.extend(own_left.healpix, wide, right)
     if options.keeps_right:
         reach = reach.with_ranges(own_range)
     around_right = _read(right, reach, cell, options)
@@ -185,10 +185,12 @@ class _Reach(NamedTuple):
             return cls(ranges, np.zeros((0, 2), dtype=np.int64))
         return cls(ranges, compute_ring_of_positions(healpix, radius_arcsec))
 
-    def join(self, other: "_Reach") -> "_Reach":
-        return _Reach(
-            *(merge_ranges(np.concatenate(both)) for both in zip(self, other, strict=True))
-        )
+    def extend(self, healpix: IntArray, radius_arcsec: float, side: Side) -> "_Reach":
+        """Return the reach with that of rows within a radius of further positions."""
+        ranges = extend_ring(self.ranges, healpix, radius_arcsec + side.motion_arcsec)
+        if side.fast is None:
+            return _Reach(ranges, self.moved)
+        return _Reach(ranges, extend_ring(self.moved, healpix, radius_arcsec))
 
     def with_ranges(self, ranges: IntArray) -> "_Reach":
         return _Reach(merge_ranges(np.concatenate([self.ranges, ranges])), self.moved)

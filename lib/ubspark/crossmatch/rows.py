@@ -67,8 +67,10 @@ def join_rows(
     ids = field.left.table[left.columns.id], field.right.table[right.columns.id]
     # The order first, from the keys alone, so that the payload is gathered once.
     keys = _gather_keys(field, *ids, left_rows, right_rows, rank)
-    order = pc.sort_indices(keys, sort_keys=_ORDER).to_numpy()
-    keys = keys.take(pa.array(order))
+    order: IntArray | slice = slice(None)
+    if not _is_rising(keys[HEALPIX_29.name]):
+        order = pc.sort_indices(keys, sort_keys=_ORDER).to_numpy()
+        keys = keys.take(pa.array(order))
     left_rows, right_rows = left_rows[order], right_rows[order]
     here, there = _to_indices(left_rows), _to_indices(right_rows)
     counts = np.where(left_rows >= 0, _take(pairs.n_candidates, left_rows), 0)
@@ -128,17 +130,23 @@ def list_left_rows(field: Field, left: Side, pairs: Chosen, kept: IntArray) -> p
     return pa.table(columns | {name: table[own] for own, name in left.payload})
 
 
+def _is_rising(index: pa.ChunkedArray) -> bool:
+    """Whether each row has a higher index than the one before: then they are sorted."""
+    values = index.to_numpy()
+    return bool(np.all(values[1:] > values[:-1]))
+
+
 def _to_indices(rows: IntArray) -> pa.Array:
     """Return row numbers, null for a negative one."""
     return pa.array(rows, mask=rows < 0) if np.any(rows < 0) else pa.array(rows)
 
 
-def _to_nullable(values: FloatArray, n_alone: int, order: IntArray) -> pa.Array:
+def _to_nullable(values: FloatArray, n_alone: int, order: IntArray | slice) -> pa.Array:
     return pa.array(_extend(values, n_alone, np.nan)[order], from_pandas=True)
 
 
 def _extend(values: NDArray[np.generic], n: int, value: float) -> NDArray[np.generic]:
-    return np.concatenate([values, np.full(n, value)])
+    return np.concatenate([values, np.full(n, value)]) if n else values
 
 
 def _take(values: NDArray[np.int32], rows: IntArray) -> NDArray[np.int32]:
@@ -150,6 +158,8 @@ def _flag(side: Rows, rows: IntArray, *, shift: int, unusable: int) -> NDArray[n
     """Return the bits of rows of one side, 0 for a negative row."""
     flags = np.left_shift(side.positions.missing, shift)
     flags = flags | np.where(side.healpix < 0, unusable, 0)
+    if not flags.any():
+        return np.zeros(len(rows), dtype=np.int32)
     return np.where(rows >= 0, _take(flags.astype(np.int32), rows), 0).astype(np.int32)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ubspark.columns import FLAGS, HEALPIX_ORDER
+from ubspark.crossmatch.kernels.tally import count_bits, count_offsets, count_separations
 from ubspark.crossmatch.match import MatchedCell
 
 __all__ = ["MatchSummary", "find_map_order"]
@@ -112,15 +113,13 @@ class MatchSummary:
         self.n_shifted_matched += cell.n_shifted_matched
         self.n_left_repeated += cell.n_repeated[0]
         self.n_right_repeated += cell.n_repeated[1]
-        span = 0.0, self.radius_arcsec
-        self.separations += np.histogram(cell.dist_arcsec, _HISTOGRAM_BINS, span)[0]
-        self.chance += np.histogram(cell.chance_arcsec, _HISTOGRAM_BINS, span)[0]
-        self.cloud += _count_offsets(cell.east_arcsec, cell.north_arcsec, self.radius_arcsec)
+        count_separations(cell.dist_arcsec, self.radius_arcsec, self.separations)
+        count_separations(cell.chance_arcsec, self.radius_arcsec, self.chance)
+        count_offsets(cell.east_arcsec, cell.north_arcsec, self.radius_arcsec, self.cloud)
         self.offset_sum += [cell.east_arcsec.sum(), cell.north_arcsec.sum()]
         counts = np.minimum(cell.n_candidates[placed], _MOST_CANDIDATES)
         self.candidates += np.bincount(counts, minlength=_MOST_CANDIDATES + 1)
-        flags = cell.rows[FLAGS.name].to_numpy()
-        self.flags += [np.count_nonzero(flags & (1 << bit)) for bit in range(_FLAG_BITS)]
+        count_bits(np.require(cell.rows[FLAGS.name].to_numpy(), requirements="W"), self.flags)
 
     def __iadd__(self, other: "MatchSummary") -> Self:
         """Add the summary of other cells of the same match."""
@@ -148,14 +147,3 @@ def _count(counts: dict[int, int], pixels: IntArray) -> None:
     sizes = np.diff(starts, append=len(pixels))
     for pixel, n in zip(pixels[starts].tolist(), sizes.tolist(), strict=True):
         counts[pixel] = counts.get(pixel, 0) + n
-
-
-def _count_offsets(east: FloatArray, north: FloatArray, limit: float) -> IntArray:
-    """Count offsets in equal bins from minus to plus a limit, shape (bins, bins)."""
-    scale = _CLOUD_BINS / (2 * limit)
-    bins = [
-        np.clip(((values + limit) * scale).astype(np.int64), 0, _CLOUD_BINS - 1)
-        for values in (east, north)
-    ]
-    counts = np.bincount(bins[0] * _CLOUD_BINS + bins[1], minlength=_CLOUD_BINS**2)
-    return counts.reshape(_CLOUD_BINS, _CLOUD_BINS)

@@ -42,4 +42,6 @@ def build_side(
         dec=columns.dec,
     )
     motion = compute_motion_bound(table, columns, epoch)
-    return Side(source.refine(), columns, list(payload.items()), motion, extra=tuple(extra))
+    return Side(
+        source.refine().remember(), columns, list(payload.items()), motion, extra=tuple(extra)
+    )

@@ -116,6 +116,9 @@ class _Anywhere:
     def refine(self) -> "_Anywhere":
         return self
 
+    def remember(self) -> "_Anywhere":
+        return self
+
     def estimate_share(self, columns: Sequence[str]) -> float:  # noqa: ARG002 - a protocol
         return 1.0
 

@@ -18,6 +18,7 @@ __all__ = [
     "compute_ring",
     "compute_ring_of_positions",
     "compute_ring_width_arcsec",
+    "extend_ring",
     "find_ring_order",
 ]
 
@@ -132,6 +133,29 @@ def compute_ring_of_positions(healpix: IntArray, radius_arcsec: float) -> IntArr
         covered.append((pixels, order))
         values = values[np.repeat(is_border, counts)]
     return merge_ranges(np.concatenate([_to_ranges(*part) for part in covered]))
+
+
+def extend_ring(ranges: IntArray, healpix: IntArray, radius_arcsec: float) -> IntArray:
+    """Return ranges that also hold everything within a radius of some positions.
+
+    Positions whose surroundings are held already cost little and add nothing.
+
+    Parameters
+    ----------
+    ranges
+        Half-open, sorted and disjoint, shape (k, 2).
+    healpix, radius_arcsec
+        As of `compute_ring_of_positions`.
+    """
+    far = healpix[healpix >= 0]
+    order = find_ring_order(radius_arcsec)
+    if order >= 0 and ranges.size:
+        pixels = far >> to_shift(order)
+        around = np.concatenate([pixels[:, None], compute_neighbours(pixels, order)], axis=1)
+        far = far[~np.all(_hold(ranges, around, order) | (around < 0), axis=1)]
+    if far.size == 0:
+        return ranges
+    return merge_ranges(np.concatenate([ranges, compute_ring_of_positions(far, radius_arcsec)]))
 
 
 def compute_ring_width_arcsec(order: int) -> float:
@@ -253,6 +277,17 @@ def _grow(pixels: IntArray, order: int, reach: float) -> IntArray:
             break
         grown = np.sort(np.concatenate([grown, frontier]), kind="stable")
     return grown
+
+
+def _hold(ranges: IntArray, pixels: IntArray, order: int) -> NDArray[np.bool_]:
+    """Tell which pixels lie in one of the ranges as a whole, any shape."""
+    edges = ranges.reshape(-1)
+    first, last = (
+        np.searchsorted(edges, index, side="right")
+        for index in (pixels << to_shift(order), ((pixels + 1) << to_shift(order)) - 1)
+    )
+    held: NDArray[np.bool_] = (first == last) & (first & 1 == 1)
+    return held
 
 
 def _sort_unique(values: IntArray) -> IntArray:

@@ -12,6 +12,7 @@ from ubspark.catalogs.hats.footers import Footers, read_footers
 from ubspark.catalogs.hats.spatial_index import SpatialIndex, find_places
 from ubspark.catalogs.layout import (
     Bounds,
+    Groups,
     conform,
     join_sorted,
     may_hold,
@@ -19,6 +20,7 @@ from ubspark.catalogs.layout import (
     open_filesystem,
     read_inside,
 )
+from ubspark.catalogs.recent import RecentReads
 from ubspark.columns import HEALPIX_29
 from ubspark.sky.cover import meets_ranges
 
@@ -49,6 +51,8 @@ class HatsLayout:
         Columns that every file must have.
     bounds
         By column: row groups that state minima and maxima outside are not read.
+    recent
+        What was read last, for layouts that `remember`.
     """
 
     paths: tuple[str, ...]
@@ -62,6 +66,11 @@ class HatsLayout:
     index: SpatialIndex
     needed: tuple[str, ...] = ()
     bounds: Bounds = field(default_factory=dict)
+    recent: RecentReads | None = None
+
+    def remember(self) -> "HatsLayout":
+        """Return the layout with a memory of what it read last, for ranges side by side."""
+        return replace(self, recent=RecentReads())
 
     def refine(self) -> "HatsLayout":
         """Return the layout of row groups, where there are not too many files.
@@ -147,7 +156,11 @@ class HatsLayout:
             there = set(file.schema_arrow.names)
             stored = [column for column in self._to_stored(schema.names) if column in there]
             rows, index = read_inside(
-                file, kept, ranges, stored, self.index.sources, self.index.compute
+                Groups(file, path, kept, self.recent),
+                ranges,
+                stored,
+                self.index.sources,
+                self.index.compute,
             )
         if not self.index.is_stored:
             rows = rows.append_column(HEALPIX_29.name, pa.array(index))
