@@ -9,7 +9,6 @@ import pytest
 
 from ubspark.catalogs.recent import RecentReads
 
-
 #: A column of a row group: its numbers, and which of them are null.
 GROUP_BYTES = 8 * 1000 + 1000 // 8
 

@@ -1,6 +1,7 @@
 """Matches by chance, measured: left rows are matched once more from places beside their own."""
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ubspark.crossmatch.options import ChanceSample
@@ -50,8 +51,16 @@ def shift_sample(index: IntArray, vectors: FloatArray, chance: ChanceSample | No
 
 def hash_index(index: IntArray) -> NDArray[np.uint64]:
     """Return well mixed bits of indices (splitmix64), shape (n,)."""
-    bits = index.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: NDArray[np.uint64] = bits ^ (bits >> np.uint64(31))
+    mixed: NDArray[np.uint64] = _mix(np.require(index, np.int64, ["C", "W"]))
+    return mixed
+
+
+@njit("uint64[::1](int64[::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no stubs
+def _mix(index: IntArray) -> NDArray[np.uint64]:
+    mixed = np.empty(index.size, dtype=np.uint64)
+    for i in range(index.size):
+        bits = np.uint64(index[i]) + np.uint64(0x9E3779B97F4A7C15)
+        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed[i] = bits ^ (bits >> np.uint64(31))
     return mixed

@@ -89,10 +89,26 @@ def plan_right_index(vectors: FloatArray, healpix: IntArray, radius_arcsec: floa
     while (n_pixels >> bin_shift) > 2 * n_rows:
         bin_shift += 1
     n_bins = ((n_pixels - 1) >> bin_shift) + 1 if n_rows else 0
-    bins = ((healpix[first:] >> shift) - low) >> bin_shift
-    starts = first + np.concatenate([[0], np.cumsum(np.bincount(bins, minlength=n_bins))])
+    starts = np.empty(n_bins + 1, dtype=np.int64)
+    _fill_starts(np.ascontiguousarray(healpix), first, shift, low, bin_shift, starts)
     layout = np.array([ring_order, order, low, bin_shift], dtype=np.int64)
-    return RightIndex(rows, vectors, healpix, starts.astype(np.int64, copy=False), layout)
+    return RightIndex(rows, vectors, healpix, starts, layout)
+
+
+@njit("void(int64[::1], int64, int64, int64, int64, int64[::1])", cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no stubs
+def _fill_starts(
+    healpix: IntArray, first: int, shift: int, low: int, bin_shift: int, starts: IntArray
+) -> None:
+    """Fill the place of the first row of each bin, and the end of the last one."""
+    place = 0
+    for row in range(first, healpix.size):
+        own = ((healpix[row] >> shift) - low) >> bin_shift
+        while place <= own:
+            starts[place] = row
+            place += 1
+    while place < starts.size:
+        starts[place] = healpix.size
+        place += 1
 
 
 @njit("int64(int64[::1], int64, int64, int64)", cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no stubs
