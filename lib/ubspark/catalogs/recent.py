@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 __all__ = ["RecentReads"]
 
 #: Of one catalog: some row groups of common size.
-_LIMIT_BYTES = 128 << 20
+_LIMIT_BYTES = 96 << 20
 
 
 class RecentReads:
