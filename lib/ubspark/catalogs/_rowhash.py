@@ -205,8 +205,7 @@ def hash_fields(fields: dict[str, pa.Array], n_rows: int) -> UInt64Array:
     UInt64Array
         Row hashes, shape (n_rows,).
     """
-    states = _start(TAGS["struct"], n_rows)
-    absorb_words(states, np.full(n_rows, len(fields), dtype=np.uint64))
+    states = np.full(n_rows, absorb(_begin(TAGS["struct"]), len(fields)), dtype=np.uint64)
     for name in sorted(fields):
         absorb_words(states, _hash_slots(fields[name], name))
     return states
@@ -376,7 +375,12 @@ def _to_plain(array: pa.Array) -> pa.Array:
 
 def _start(tag: int, n_slots: int) -> UInt64Array:
     """Begin the states of slots that are not null."""
-    return np.full(n_slots, absorb(absorb(SEED, tag), 1), dtype=np.uint64)
+    return np.full(n_slots, _begin(tag), dtype=np.uint64)
+
+
+def _begin(tag: int) -> int:
+    """Begin the state of a slot that is not null."""
+    return int(absorb(absorb(SEED, tag), 1))
 
 
 def _get_null_hash(tag: int) -> int:

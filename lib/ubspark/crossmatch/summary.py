@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ubspark.columns import FLAGS, HEALPIX_ORDER
-from ubspark.crossmatch.kernels.tally import count_bits, count_offsets, count_separations
+from ubspark.crossmatch.kernels.tally import (
+    count_bits,
+    count_candidates,
+    count_offsets,
+    count_pixels,
+    count_separations,
+)
 from ubspark.crossmatch.match import MatchedCell
 
 __all__ = ["MatchSummary", "find_map_order"]
@@ -103,11 +109,13 @@ class MatchSummary:
 
     def add_cell(self, cell: MatchedCell) -> None:
         """Count the rows of one cell."""
-        placed = cell.left_healpix >= 0
-        pixel = cell.left_healpix >> 2 * (HEALPIX_ORDER - self.map_order)
-        _count(self.n_left, pixel[placed])
-        _count(self.n_matched, pixel[placed & cell.is_matched])
-        self.n_unusable += int(np.count_nonzero(~placed))
+        healpix = cell.left_healpix
+        runs = count_pixels(healpix, cell.is_matched, 2 * (HEALPIX_ORDER - self.map_order))
+        for pixel, n_left, n_matched in runs.tolist():
+            self.n_left[pixel] = self.n_left.get(pixel, 0) + n_left
+            if n_matched:
+                self.n_matched[pixel] = self.n_matched.get(pixel, 0) + n_matched
+        self.n_unusable += len(healpix) - int(runs[:, 1].sum())
         self.n_right_read += cell.n_right
         self.n_shifted += cell.n_shifted
         self.n_shifted_matched += cell.n_shifted_matched
@@ -117,8 +125,7 @@ class MatchSummary:
         count_separations(cell.chance_arcsec, self.radius_arcsec, self.chance)
         count_offsets(cell.east_arcsec, cell.north_arcsec, self.radius_arcsec, self.cloud)
         self.offset_sum += [cell.east_arcsec.sum(), cell.north_arcsec.sum()]
-        counts = np.minimum(cell.n_candidates[placed], _MOST_CANDIDATES)
-        self.candidates += np.bincount(counts, minlength=_MOST_CANDIDATES + 1)
+        count_candidates(cell.n_candidates, healpix, self.candidates)
         count_bits(np.require(cell.rows[FLAGS.name].to_numpy(), requirements="W"), self.flags)
 
     def __iadd__(self, other: "MatchSummary") -> Self:
@@ -139,11 +146,3 @@ def find_map_order(cells: IntArray) -> int:
     share = max(float(width) / (12 * 4**HEALPIX_ORDER), 1e-12)
     order = round(np.log(_MAP_PIXELS / (12 * share)) / np.log(4))
     return int(np.clip(order, *_MAP_ORDERS))
-
-
-def _count(counts: dict[int, int], pixels: IntArray) -> None:
-    # The rows come sorted by place, so that a pixel is one run, or few.
-    starts = np.flatnonzero(np.diff(pixels, prepend=-1))
-    sizes = np.diff(starts, append=len(pixels))
-    for pixel, n in zip(pixels[starts].tolist(), sizes.tolist(), strict=True):
-        counts[pixel] = counts.get(pixel, 0) + n
