@@ -86,7 +86,7 @@ def choose_pairs(here: Field, left: Side, right: Side, options: MatchOptions) ->
         here.right.vectors,
         radius_arcsec=options.radius_arcsec,
         left_healpix=here.left.healpix,
-        right_healpix=here.right.healpix,
+        index=here.right.plan_index(options.radius_arcsec),
     )
     pairs = _limit(pairs, here, left.columns, right.columns, options)
     if options.scorer is not None:
@@ -135,7 +135,7 @@ def find_chance(here: Field, options: MatchOptions) -> tuple[FloatArray, int]:
             here.right.vectors,
             radius_arcsec=options.radius_arcsec,
             left_healpix=here.shifted_healpix[part],
-            right_healpix=here.right.healpix,
+            index=here.right.plan_index(options.radius_arcsec),
         )
         pairs = pairs.select(pairs.dist_arcsec >= options.min_radius_arcsec)
         pairs = pairs.select(np.lexsort((pairs.key, pairs.left)))
@@ -185,7 +185,7 @@ def _find_nearest(
         among.positions.dec,
         radius_arcsec=options.radius_arcsec,
         left_healpix=healpix,
-        right_healpix=among.healpix,
+        index=among.plan_index(options.radius_arcsec),
     )
 
 

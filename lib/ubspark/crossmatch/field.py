@@ -1,7 +1,7 @@
 """The rows that the answer of one cell depends on, read and moved to one epoch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ubspark.columns import HEALPIX_29
 from ubspark.crossmatch.chance import shift_sample
 from ubspark.crossmatch.epoch import Positions, compute_positions
+from ubspark.crossmatch.kernels.candidates import RightIndex, plan_right_index
 from ubspark.crossmatch.options import MatchOptions, PositionColumns
 from ubspark.crossmatch.plan import CatalogSource
 from ubspark.sky.healpix import (
@@ -82,6 +83,14 @@ class Rows:
     positions: Positions
     healpix: IntArray
     is_own: BoolArray
+    _indices: dict[float, RightIndex] = field(default_factory=dict, repr=False)
+
+    def plan_index(self, radius_arcsec: float) -> RightIndex:
+        """Return the rows as the right side of a search; made once for a radius."""
+        if radius_arcsec not in self._indices:
+            made = plan_right_index(self.vectors, self.healpix, radius_arcsec)
+            self._indices[radius_arcsec] = made
+        return self._indices[radius_arcsec]
 
     @property
     def vectors(self) -> NDArray[np.float64]:

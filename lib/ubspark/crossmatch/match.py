@@ -103,7 +103,7 @@ class Match:
             field.right.vectors,
             radius_arcsec=self.options.radius_arcsec,
             left_healpix=field.left.healpix,
-            right_healpix=field.right.healpix,
+            index=field.right.plan_index(self.options.radius_arcsec),
         )
         if counts.sum() <= _MAX_PAIRS:
             return None

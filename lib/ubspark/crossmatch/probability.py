@@ -62,7 +62,7 @@ def _compute_density(here: Field, inner_arcsec: float, outer_arcsec: float) -> F
             here.right.vectors,
             radius_arcsec=radius,
             left_healpix=healpix,
-            right_healpix=here.right.healpix,
+            index=here.right.plan_index(radius),
         )
     return (counts + 1.0) / (_compute_cap(outer_arcsec) - _compute_cap(inner_arcsec))
 

@@ -162,15 +162,16 @@ def merge_ranges(ranges: ArrayLike) -> IntArray:
     IntArray
         Shape (j, 2), j <= k.
     """
-    pairs = np.asarray(ranges, dtype=np.int64).reshape(-1, 2)
-    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
-    if pairs.size == 0:
-        return pairs
-    reach = np.maximum.accumulate(pairs[:, 1])
-    is_first = np.concatenate(([True], pairs[1:, 0] > reach[:-1]))
+    # Column by column: rows of two are slow to gather.
+    low, high = np.ascontiguousarray(np.asarray(ranges, dtype=np.int64).reshape(-1, 2).T)
+    order = np.argsort(low, kind="stable")
+    order = order[(low < high)[order]]
+    if order.size == 0:
+        return np.empty((0, 2), dtype=np.int64)
+    low, reach = low[order], np.maximum.accumulate(high[order])
+    is_first = np.concatenate(([True], low[1:] > reach[:-1]))
     is_last = np.concatenate((is_first[1:], [True]))
-    return np.stack([pairs[is_first, 0], reach[is_last]], axis=1)
+    return np.stack([low[is_first], reach[is_last]], axis=1)
 
 
 def find_in_ranges(values: ArrayLike, ranges: IntArray) -> BoolArray:

@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from ubspark.crossmatch.kernels.candidates import (
+    RightIndex,
     compute_chord_limit,
     find_runs,
     plan_right_index,
@@ -40,6 +41,7 @@ def find_nearest(
     radius_arcsec: float,
     left_healpix: IntArray | None = None,
     right_healpix: IntArray | None = None,
+    index: RightIndex | None = None,
 ) -> Nearest:
     """Pair each left row with the nearest right row within a radius.
 
@@ -60,6 +62,8 @@ def find_nearest(
     left_healpix, right_healpix
         Order-29 indices of the vectors, shape (n,) and (m,), to within 0.01 arcsec; computed
         where None. A row of index -1 never matches. Sorted rows are the fast case.
+    index
+        The right rows by `plan_right_index` for this radius; made where None.
 
     Returns
     -------
@@ -93,9 +97,9 @@ def find_nearest(
             f"got {ids.shape}, {ra.shape}, {dec.shape}."
         )
         raise ParameterError(msg)
-    index = plan_right_index(
-        right, to_healpix_of_rows(right, right_healpix, "right"), radius_arcsec
-    )
+    if index is None:
+        there = to_healpix_of_rows(right, right_healpix, "right")
+        index = plan_right_index(right, there, radius_arcsec)
     chosen = np.empty(len(left), dtype=np.int64)
     chord_squared = np.empty(len(left))
     n_candidates = np.empty(len(left), dtype=np.int32)

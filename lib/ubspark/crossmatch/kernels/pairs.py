@@ -43,6 +43,7 @@ def find_pairs(
     radius_arcsec: float,
     left_healpix: IntArray | None = None,
     right_healpix: IntArray | None = None,
+    index: RightIndex | None = None,
 ) -> Pairs:
     """Find every pair within a radius.
 
@@ -54,13 +55,17 @@ def find_pairs(
         Largest separation, inclusive, arcsec, in (0, 324000].
     left_healpix, right_healpix
         Order-29 indices of the vectors, shape (n,) and (m,); computed where None.
+    index
+        The right rows by `plan_right_index` for this radius; made where None.
 
     Returns
     -------
     Pairs
         By left row; within one left row in the order in which the right rows are stored.
     """
-    search = _prepare(left_vectors, right_vectors, radius_arcsec, left_healpix, right_healpix)
+    search = _prepare(
+        left_vectors, right_vectors, radius_arcsec, left_healpix, right_healpix, index
+    )
     counts = search.count_candidates()
     offsets = np.concatenate([[0], np.cumsum(counts)])
     rows = np.empty(offsets[-1], dtype=np.int64)
@@ -77,10 +82,11 @@ def count_pairs(
     radius_arcsec: float,
     left_healpix: IntArray | None = None,
     right_healpix: IntArray | None = None,
+    index: RightIndex | None = None,
 ) -> IntArray:
     """Count the right rows within a radius of each left row, shape (n,); see `find_pairs`."""
     return _prepare(
-        left_vectors, right_vectors, radius_arcsec, left_healpix, right_healpix
+        left_vectors, right_vectors, radius_arcsec, left_healpix, right_healpix, index
     ).count_candidates()
 
 
@@ -114,13 +120,14 @@ def _prepare(
     radius_arcsec: float,
     left_healpix: IntArray | None,
     right_healpix: IntArray | None,
+    index: RightIndex | None,
 ) -> _Search:
     validate_radius(radius_arcsec)
     left = np.ascontiguousarray(left_vectors, dtype=np.float64)
-    right = np.ascontiguousarray(right_vectors, dtype=np.float64)
-    index = plan_right_index(
-        right, to_healpix_of_rows(right, right_healpix, "right"), radius_arcsec
-    )
+    if index is None:
+        right = np.ascontiguousarray(right_vectors, dtype=np.float64)
+        there = to_healpix_of_rows(right, right_healpix, "right")
+        index = plan_right_index(right, there, radius_arcsec)
     healpix = to_healpix_of_rows(left, left_healpix, "left")
     return _Search(left, healpix, index, compute_chord_limit(radius_arcsec))
 
