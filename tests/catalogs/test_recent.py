@@ -52,10 +52,18 @@ def test_the_oldest_give_way(file: pq.ParquetFile) -> None:
 
 
 def test_what_is_too_large_is_not_kept(file: pq.ParquetFile) -> None:
-    counting, recent = Counting(file), RecentReads(limit_bytes=2 * GROUP_BYTES)
+    counting, recent = Counting(file), RecentReads(limit_bytes=GROUP_BYTES - 1)
+    for _ in range(2):
+        assert recent.read(counting, "a", [0], ["a"]).num_rows == 1000
+    assert counting.n == 2
+
+
+def test_several_row_groups_at_once_are_not_kept(file: pq.ParquetFile) -> None:
+    counting, recent = Counting(file), RecentReads()
     recent.read(counting, "a", [3], ["a"])
     for _ in range(2):
-        assert recent.read(counting, "a", [0, 1, 2], ["a"]).num_rows == 3000
+        assert recent.read(counting, "a", [0, 1], ["a"]).num_rows == 2000
+    recent.read(counting, "a", [3], ["a"])
     assert counting.n == 3
 
 

@@ -31,7 +31,7 @@ def open_layout(path: str) -> FileLayout:
         np.array([metadata.num_rows]),
         np.array([1]),
         pq.read_schema(path),
-    ).refine()
+    ).refine().remember()
 
 
 def main() -> None:

@@ -31,11 +31,16 @@ class RecentReads:
     def read(
         self, file: pq.ParquetFile, path: str, groups: Sequence[int], columns: Sequence[str]
     ) -> pa.Table:
-        """Return columns of row groups of a file that nobody changes meanwhile."""
+        """Return columns of row groups of a file that nobody changes meanwhile.
+
+        Several row groups at once are not kept: the next cell asks for others of the file.
+        """
         key = (path, tuple(groups), tuple(columns))
         found = self._tables.pop(key, None)
         if found is None:
             found = file.read_row_groups(groups, columns=list(columns), use_threads=False)
+            if len(groups) > 1:
+                return found
             self._n_bytes += found.nbytes
         # Those used last stand last.
         self._tables[key] = found
