@@ -24,14 +24,18 @@ COLUMNS = PositionColumns("id", "ra", "dec")
 def open_layout(path: str) -> FileLayout:
     metadata = pq.read_metadata(path)
     index = [metadata.row_group(i).column(0).statistics for i in range(metadata.num_row_groups)]
-    return FileLayout(
-        (path,),
-        np.array([index[0].min]),
-        np.array([index[-1].max]),
-        np.array([metadata.num_rows]),
-        np.array([1]),
-        pq.read_schema(path),
-    ).refine().remember()
+    return (
+        FileLayout(
+            (path,),
+            np.array([index[0].min]),
+            np.array([index[-1].max]),
+            np.array([metadata.num_rows]),
+            np.array([1]),
+            pq.read_schema(path),
+        )
+        .refine()
+        .remember()
+    )
 
 
 def main() -> None:
